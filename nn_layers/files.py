@@ -1,0 +1,42 @@
+"""Writing files so that a crash, a full disk or a Cancel never leaves half of one behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it onto `path` if the block succeeds, remove it if it does not.
+
+    Raises:
+        InputError: The disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} could not be written: {_reason(error)}") from error
+    except Exception as error:  # safetensors reports a full disk with an exception of its own
+        if "No space left" in str(error):
+            raise InputError(f"{path} could not be written: {_reason(OSError(errno.ENOSPC, ''))}") from error
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full; free some space and run again, nothing half-written was kept."
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return "the folder does not allow it; choose another one or change its permissions."
+    return f"{error.strerror or error}; check the path and run again."
