@@ -38,6 +38,11 @@ def spatial(shape: Shape, wanted: str) -> int:
     raise InputError(f"{wanted} needs channels × positions (2 to 4 numbers), but {show(shape)} came in; {fix}.")
 
 
+def short(sizes: object) -> object:
+    """One number for a tuple of equal ones, as a person would write it in Python; anything else as it is."""
+    return sizes[0] if isinstance(sizes, tuple) and len(set(sizes)) == 1 else sizes
+
+
 def module_dim(dim: int) -> int:
     """A dimension counted without the batch, counted with it."""
     return dim + 1 if dim >= 0 else dim
@@ -82,7 +87,7 @@ class Conv:
             "groups": self.groups,
         }
         defaults = {"stride": (1,) * count, "dilation": (1,) * count, "groups": 1}
-        kwargs = {key: value for key, value in kwargs.items() if value != defaults.get(key)}
+        kwargs = {key: short(value) for key, value in kwargs.items() if value != defaults.get(key)}
         kwargs |= {} if self.bias else {"bias": False}
         kwargs |= {} if self.padding_mode == "zeros" else {"padding_mode": self.padding_mode}
         kwargs |= {"output_padding": extra} if any(extra) else {}
@@ -274,7 +279,7 @@ class Pooling:
             return Recipe(modules.GlobalPool, (self.type,), {"keep": True} if self.keep else {})
         cls = POOLINGS[self.type, self.area][count - 1]
         if self.area == "adaptive":
-            return Recipe(cls, (per_dimension(self.output_size, count, "output_size"),))
+            return Recipe(cls, (short(per_dimension(self.output_size, count, "output_size")),))
         kernel = per_dimension(self.kernel_size, count, "kernel_size")
         padding = per_dimension(self.padding, count, "padding")
         for size, k, p in zip(shape[1:], kernel, padding, strict=True):
@@ -286,7 +291,8 @@ class Pooling:
                 raise InputError(f"padding {p} is more than half of the window {k}; use at most {k // 2}.")
         stride = per_dimension(self.stride or self.kernel_size, count, "stride")
         options = {"stride": stride, "padding": padding, "ceil_mode": self.ceil_mode}
-        return Recipe(cls, (kernel,), _changed(options, stride=kernel, padding=(0,) * count, ceil_mode=False))
+        changed = _changed(options, stride=kernel, padding=(0,) * count, ceil_mode=False)
+        return Recipe(cls, (short(kernel),), {key: short(value) for key, value in changed.items()})
 
 
 POOLINGS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from torch import nn
@@ -141,7 +142,7 @@ class Merge:
             )
 
     def _check_matmul(self, shapes: tuple[Shape, ...]) -> None:
-        for left, right in zip(shapes, shapes[1:], strict=False):
+        for left, right in pairwise(shapes):
             if len(left) < 2 or len(right) < 2 or left[-1] != right[-2]:
                 raise InputError(
                     f"a matrix product needs rows × n and n × columns, but {_list(shapes)} came in; use a View (permute) to turn one of them."
