@@ -47,3 +47,12 @@ class Backbone:
             return
         near = difflib.get_close_matches(self.model, timm.list_models(), 3) or timm.list_models("resnet*")[:3]
         raise InputError(f"timm has no model called {self.model!r}; did you mean {', '.join(near)}?")
+
+
+def download_notice(layer: Backbone, parameters: int) -> str:
+    """What fetching the trained weights means: which model, how large, under which licence."""
+    import timm
+
+    config = timm.get_pretrained_cfg(layer.model)
+    licence = (config and config.license) or "not stated; read the model's card before you use it"
+    return f"Fetching the trained weights of {layer.model}: about {parameters * 4 / 2**20:.0f} MiB, licence {licence}."

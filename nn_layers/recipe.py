@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import nn
 
+from .errors import InputError
+
 Shape = tuple[int, ...]
 """A tensor's shape without its batch dimension, such as (32, 14, 14)."""
 
@@ -33,3 +35,16 @@ class Recipe:
 def show(shape: Shape) -> str:
     """A shape for people: ``32 × 14 × 14``."""
     return " × ".join(map(str, shape)) or "one number"
+
+
+def read_sizes(text: str, name: str) -> Shape:
+    """Whole numbers from a text field, divided by commas, spaces or ×: ``"1, 7"`` → (1, 7).
+
+    Raises:
+        InputError: Something else stands in the text; `name` says in which field.
+    """
+    words = text.replace("×", " ").replace("x", " ").replace(",", " ").split()
+    try:
+        return tuple(int(word) for word in words)
+    except ValueError:
+        raise InputError(f"{name} is {text!r}; write whole numbers divided by commas, such as 1, 7.") from None

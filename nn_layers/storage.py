@@ -16,7 +16,7 @@ from .errors import InputError
 from .files import atomic
 from .modules import Frozen
 from .network import Network, Prepare, build, modules_of
-from .spec import from_dict, to_dict
+from .spec import NetworkSpec, from_dict, to_dict
 from .tensor import WeightSource, untrained
 
 FORMAT, VERSION = "visionsmith.network", 1
@@ -52,14 +52,7 @@ def network_from_dict(data: Any, seed: int = 0, file: Path | None = None) -> Net
     Raises:
         InputError: Not a network file, one of another version, or one that was tampered with.
     """
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise InputError(
-            "this is not a Visionsmith network file; choose the network.json that Save Network or Train wrote."
-        )
-    if data.get("version") != VERSION:
-        raise InputError(
-            f"the network file has format version {data.get('version')!r}, but this Visionsmith reads {VERSION}; update Visionsmith."
-        )
+    data = _checked(data)
     classes, task = data.get("classes", []), data.get("task", "")
     if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes) or task not in TASKS:
         raise InputError("the network file's classes or task are damaged; save the network again.")
@@ -72,6 +65,19 @@ def network_from_dict(data: Any, seed: int = 0, file: Path | None = None) -> Net
     if file:
         network.module.load_state_dict(read_weights(file))
     return replace(network, classes=tuple(classes), task=task, prepare=_prepare(data.get("prepare")))
+
+
+def _checked(data: Any) -> dict[str, Any]:
+    """`data`, if it is a network of a version that can be read."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InputError(
+            "this is not a Visionsmith network file; choose the network.json that Save Network or Train wrote."
+        )
+    if data.get("version") != VERSION:
+        raise InputError(
+            f"the network file has format version {data.get('version')!r}, but this Visionsmith reads {VERSION}; update Visionsmith."
+        )
+    return data
 
 
 def _prepare(data: Any) -> Prepare | None:
@@ -96,6 +102,11 @@ def load_network(folder: Path, weights: str = "weights.safetensors") -> Network:
     folder = Path(folder)
     folder = folder.parent if folder.suffix == ".json" else folder
     return network_from_dict(read_json(folder / "network.json"), file=folder / weights)
+
+
+def read_spec(folder: Path) -> NetworkSpec:
+    """The specification alone of a network that `save_network` wrote."""
+    return from_dict(_checked(read_json(Path(folder) / "network.json")))
 
 
 def read_json(file: Path) -> Any:

@@ -1,0 +1,26 @@
+"""The nodes, one file per menu category; a file lists its nodes in `NODES`."""
+
+from __future__ import annotations
+
+import logging
+
+from comfy_api.latest import ComfyExtension, io
+
+
+class VisionsmithExtension(ComfyExtension):
+    """What ComfyUI asks for the list of nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """Every node of every menu; an error on the way is logged with its traceback, because ComfyUI logs one line only."""
+        try:
+            return node_list()
+        except Exception:
+            logging.exception("Visionsmith could not load its nodes")
+            raise
+
+
+def node_list() -> list[type[io.ComfyNode]]:
+    """Every node of every menu, in the order of the menus."""
+    from . import blocks, data, layers, network, testing, training
+
+    return [node for menu in (layers, blocks, network, data, training, testing) for node in menu.NODES]
