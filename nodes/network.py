@@ -11,7 +11,7 @@ from ..nn_layers.backbone import download_notice
 from ..nn_layers.export import FORMATS, export_network
 from ..nn_layers.summary import picture, summary_table
 from ..replace import gradients
-from .host import host, image_from_pil, preview, readable, writable
+from .host import host, image_from_pil, readable, writable
 from .unused import unused_layers
 from .wires import NetworkWire, Tensor
 
@@ -95,7 +95,7 @@ class NetworkSummary(io.ComfyNode):
     @classmethod
     def execute(cls, network: nn.Network) -> io.NodeOutput:
         image, table = image_from_pil(picture(network.spec)), summary_table(network.spec)
-        return io.NodeOutput(image, table, ui=preview(image, cls))
+        return io.NodeOutput(image, table, ui=host().preview(image, cls))
 
 
 class SaveNetwork(io.ComfyNode):

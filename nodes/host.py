@@ -1,0 +1,171 @@
+"""The only door to whatever runs us: progress, text, interrupt, events, folders, previews, memory.
+
+Nodes call `host()`; inside ComfyUI that is `ComfyHost`, and the headless runner installs its own with `use_host`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..nn_layers.errors import InputError
+
+
+class Host(Protocol):
+    """What a node may ask of whatever runs it."""
+
+    def progress(self, node_id: str, value: float, total: float) -> None:
+        """Move the node's progress bar."""
+        ...
+
+    def text(self, node_id: str, text: str) -> None:
+        """Show text on the node."""
+        ...
+
+    def check_interrupt(self) -> None:
+        """Raise the host's own exception if the user pressed Cancel; it is no `Exception`, so clean up in `finally`."""
+        ...
+
+    def send(self, event: str, data: dict[str, Any]) -> None:
+        """Send an event of ours to the front end."""
+        ...
+
+    def folder(self, kind: str) -> Path:
+        """The folder called "input", "output", "temp" or "models"."""
+        ...
+
+    def device(self) -> torch.device:
+        """Where networks run."""
+        ...
+
+    def free_memory(self, needed: int) -> None:
+        """Ask for `needed` bytes on the device; models that nobody is using make room."""
+        ...
+
+    def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
+        """Save float32 [batch, height, width, 3] in 0..1 as previews; give the `ui` entry of the node that shows them."""
+        ...
+
+
+class ComfyHost:
+    """A running ComfyUI. Its modules exist only there, so they are imported inside the calls."""
+
+    def progress(self, node_id: str, value: float, total: float) -> None:
+        from comfy_execution.progress import get_progress_state
+
+        get_progress_state().update_progress(node_id, value, total)
+
+    def text(self, node_id: str, text: str) -> None:
+        from server import PromptServer
+
+        PromptServer.instance.send_progress_text(text, node_id)
+
+    def check_interrupt(self) -> None:
+        from comfy.model_management import throw_exception_if_processing_interrupted
+
+        throw_exception_if_processing_interrupted()
+
+    def send(self, event: str, data: dict[str, Any]) -> None:
+        from server import PromptServer
+
+        PromptServer.instance.send_sync(event, data)
+
+    def folder(self, kind: str) -> Path:
+        import folder_paths
+
+        folders = {
+            "input": folder_paths.get_input_directory,
+            "output": folder_paths.get_output_directory,
+            "temp": folder_paths.get_temp_directory,
+            "models": lambda: folder_paths.models_dir,
+        }
+        return Path(folders[kind]())
+
+    def device(self) -> torch.device:
+        from comfy.model_management import get_torch_device
+
+        return get_torch_device()
+
+    def free_memory(self, needed: int) -> None:
+        from comfy.model_management import free_memory, get_torch_device
+
+        free_memory(needed, get_torch_device())
+
+    def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
+        from comfy_api.latest import ui
+
+        return ui.PreviewImage(images, cls=node).as_dict()
+
+
+_host: Host = ComfyHost()
+
+
+def host() -> Host:
+    """Whatever runs us."""
+    return _host
+
+
+def use_host(new: Host) -> None:
+    """Let `new` be what runs us, from now on."""
+    global _host
+    _host = new
+
+
+def readable(path: str) -> Path:
+    """The file or folder that `path` means, if it may be read.
+
+    A relative path is looked for below the input, output and models folders, then below each folder listed in the environment
+    variable ``VISIONSMITH_DATA_ROOTS``; an absolute one must lie below one of them. Links are followed before that is judged.
+
+    Raises:
+        InputError: The path is empty, does not exist, or leads outside.
+    """
+    text = path.strip().strip('"')
+    if not text:
+        raise InputError(
+            "the path is empty; give a folder below ComfyUI's input folder, or list its parent in VISIONSMITH_DATA_ROOTS."
+        )
+    roots = [host().folder(kind).resolve() for kind in ("input", "output", "models")] + data_roots()
+    candidates = [(root / text).resolve() for root in roots]  # an absolute path replaces the root
+    allowed = [candidate for candidate in candidates if any(candidate.is_relative_to(root) for root in roots)]
+    if not allowed:
+        raise InputError(
+            f"{path} lies outside the folders that may be read; put it below ComfyUI's input folder, or list its parent in the "
+            f"environment variable VISIONSMITH_DATA_ROOTS."
+        )
+    found = next((candidate for candidate in allowed if candidate.exists()), None)
+    if found is None:
+        raise InputError(
+            f"{path} does not exist below the input, output or models folder; check its name or put it there."
+        )
+    return found
+
+
+def data_roots() -> list[Path]:
+    """The folders of ``VISIONSMITH_DATA_ROOTS``, divided as in PATH."""
+    return [Path(root).resolve() for root in os.environ.get("VISIONSMITH_DATA_ROOTS", "").split(os.pathsep) if root]
+
+
+def writable(name: str, under: str = "output") -> Path:
+    """The path `name` below the folder `under` ("output" or "models"); it need not exist.
+
+    Raises:
+        InputError: The name is empty or leads outside.
+    """
+    root = host().folder(under).resolve()
+    path = (root / name.strip()).resolve()
+    if path == root or not path.is_relative_to(root):
+        raise InputError(
+            f"{name!r} is not a place below ComfyUI's {under} folder; give a relative name such as networks/mine."
+        )
+    return path
+
+
+def image_from_pil(picture: Image.Image) -> torch.Tensor:
+    """A picture as ComfyUI's IMAGE: float32 [1, height, width, 3] in 0..1."""
+    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)[None]
