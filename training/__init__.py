@@ -1,0 +1,28 @@
+"""Datasets, augmentation of samples, losses, metrics, training, testing and using a network."""
+
+from .dataset import Dataset
+from .evaluate import Prediction, Report, activations, evaluate, predict
+from .fit import FitSettings, Progress, fit, run_key
+from .losses import LOSSES, Loss
+from .optimizers import OPTIMIZERS, SCHEDULES, Optimizer
+from .run import Epoch, Run
+
+__all__ = [
+    "LOSSES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Dataset",
+    "Epoch",
+    "FitSettings",
+    "Loss",
+    "Optimizer",
+    "Prediction",
+    "Progress",
+    "Report",
+    "Run",
+    "activations",
+    "evaluate",
+    "fit",
+    "predict",
+    "run_key",
+]

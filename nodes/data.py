@@ -1,0 +1,367 @@
+"""Menu "Visionsmith/Data": datasets, what is done to their samples, and a look at what is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..replace import gradients
+from ..training import Dataset, sources
+from ..training import transforms as tf
+from ..training.pictures import grid
+from ..training.statistics import statistics_table
+from .drawing import number, size
+from .host import host, image_from_pil, readable
+from .wires import DatasetWire, chosen, options
+
+
+def dataset_input() -> io.Input:
+    """The socket where a node reads its dataset."""
+    return DatasetWire.Input("dataset", tooltip="The dataset.")
+
+
+def dataset_output() -> io.Output:
+    """The dataset that a node gives."""
+    return DatasetWire.Output(
+        display_name="dataset", tooltip="Samples in train, val and test splits, with their classes."
+    )
+
+
+def split_inputs(val: float = 0.15, test: float = 0.15) -> list[io.Input]:
+    """How a heap of samples is divided."""
+    return [
+        number("val", val, "Share of the samples that chooses the best epoch.", max=0.9),
+        number("test", test, "Share of the samples that is kept for the test.", max=0.9),
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=2**31,
+            tooltip="Decides which samples go where; each class is divided by itself.",
+        ),
+    ]
+
+
+def given(node: type[io.ComfyNode], dataset: Dataset) -> io.NodeOutput:
+    """Give `dataset`, with its splits as the node's text."""
+    counts = ", ".join(f"{name} {len(samples):,}" for name, samples in dataset.splits.items())
+    lines = [f"{dataset.name}: {counts} · {len(dataset.classes)} classes", *dataset.notes]
+    host().text(node.hidden.unique_id, "\n".join(lines))
+    return io.NodeOutput(dataset)
+
+
+class ImageFolder(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithImageFolder",
+            display_name="Image Folder",
+            category="Visionsmith/Data",
+            description="Pictures in one folder per class, either directly or inside train, val and test folders.",
+            search_aliases=["dataset", "load pictures", "classification", "folder"],
+            inputs=[
+                io.String.Input(
+                    "folder",
+                    default="dataset",
+                    tooltip="Folder below ComfyUI's input folder, or below one of VISIONSMITH_DATA_ROOTS.",
+                ),
+                io.Combo.Input(
+                    "color",
+                    options=["color", "grey"],
+                    default="color",
+                    tooltip="Read the pictures with 3 channels or with 1.",
+                ),
+                io.Combo.Input(
+                    "broken",
+                    options=["refuse", "skip"],
+                    default="refuse",
+                    tooltip="What to do with pictures that cannot be read; they are named either way.",
+                ),
+                *split_inputs(),
+            ],
+            outputs=[dataset_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str, **settings) -> str:
+        return str(
+            sorted((path.name, path.stat().st_mtime_ns) for path in readable(folder).rglob("*") if path.is_dir())
+        )
+
+    @classmethod
+    def execute(cls, folder: str, color: str, broken: str, val: float, test: float, seed: int) -> io.NodeOutput:
+        def on_progress(done: int, count: int) -> None:
+            host().check_interrupt()
+            if done % 50 == 0 or done == count:
+                host().progress(cls.hidden.unique_id, done, count)
+
+        path = readable(folder)
+        with gradients():
+            dataset = sources.image_folder(
+                path,
+                color=color == "color",
+                val=val,
+                test=test,
+                seed=seed,
+                skip_broken=broken == "skip",
+                on_progress=on_progress,
+            )
+        return given(cls, dataset)
+
+
+class TableDataset(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithTableDataset",
+            display_name="Table Dataset",
+            category="Visionsmith/Data",
+            description="A CSV file with a header: predict one column from the others, as classes or as numbers.",
+            search_aliases=["csv", "tabular", "regression", "spreadsheet"],
+            inputs=[
+                io.String.Input(
+                    "file",
+                    default="table.csv",
+                    tooltip="CSV file below ComfyUI's input folder, or below one of VISIONSMITH_DATA_ROOTS.",
+                ),
+                io.String.Input("target", default="target", tooltip="Column to predict."),
+                io.Combo.Input(
+                    "task",
+                    options=["classification", "regression"],
+                    default="classification",
+                    tooltip="Is the target a name or a number?",
+                ),
+                io.String.Input(
+                    "features",
+                    default="",
+                    tooltip="Columns to predict it from, divided by commas; empty for all others.",
+                ),
+                io.Boolean.Input(
+                    "standardize",
+                    default=True,
+                    tooltip="Give every feature mean 0 and deviation 1 over the training rows.",
+                ),
+                *split_inputs(),
+            ],
+            outputs=[dataset_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, **settings) -> str:
+        return str(readable(file).stat().st_mtime_ns)
+
+    @classmethod
+    def execute(cls, file: str, target: str, task: str, features: str, **settings) -> io.NodeOutput:
+        columns = tuple(name.strip() for name in features.split(",") if name.strip())
+        with gradients():
+            return given(cls, sources.table(readable(file), target.strip(), task, features=columns, **settings))
+
+
+class SampleDataset(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithSampleDataset",
+            display_name="Sample Dataset",
+            category="Visionsmith/Data",
+            description="Real data to try things on: 1,797 handwritten digits of 8 × 8 grey pixels, which come with the installation.",
+            search_aliases=["digits", "mnist", "example data", "demo"],
+            inputs=[
+                io.Combo.Input("name", options=["digits"], default="digits", tooltip="Which dataset."),
+                *split_inputs(test=0.2),
+            ],
+            outputs=[dataset_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, name: str, val: float, test: float, seed: int) -> io.NodeOutput:
+        with gradients():
+            return given(cls, sources.digits(val=val, test=test, seed=seed))
+
+
+class ImagesToDataset(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithImagesToDataset",
+            display_name="Images to Dataset",
+            category="Visionsmith/Data",
+            description="Make a dataset from a batch of pictures of the graph and a label for each.",
+            search_aliases=["label", "batch", "dataset from images"],
+            inputs=[
+                io.Image.Input("images", tooltip="A batch of pictures."),
+                io.String.Input(
+                    "labels",
+                    default="",
+                    multiline=True,
+                    tooltip="One class name per picture, one per line or divided by commas.",
+                ),
+                io.String.Input("name", default="images", tooltip="Its name in folders and tables."),
+                *split_inputs(0.0, 0.0),
+            ],
+            outputs=[dataset_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, images: torch.Tensor, labels: str, name: str, val: float, test: float, seed: int) -> io.NodeOutput:
+        names = [label.strip() for label in labels.replace("\n", ",").split(",") if label.strip()]
+        with gradients():
+            return given(
+                cls, sources.from_images(images, names, name=name.strip() or "images", val=val, test=test, seed=seed)
+            )
+
+
+TRANSFORMS: dict[str, type] = {
+    "resize": tf.Resize,
+    "normalize": tf.Normalize,
+    "random crop": tf.RandomCrop,
+    "random resized crop": tf.RandomResizedCrop,
+    "flip": tf.Flip,
+    "rotate": tf.Rotate,
+    "color": tf.Color,
+    "cutout": tf.Cutout,
+    "mixup": tf.Mixup,
+}
+
+
+class Transform(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        height, width = size("height", 64, "Pixels."), size("width", 64, "Pixels.")
+        types = {
+            "resize": [
+                height,
+                width,
+                io.Combo.Input(
+                    "fit",
+                    options=["stretch", "crop", "pad"],
+                    default="stretch",
+                    tooltip="For pictures of other proportions.",
+                ),
+            ],
+            "normalize": [
+                io.Combo.Input(
+                    "source",
+                    options=["data", "imagenet"],
+                    default="data",
+                    tooltip="Whose mean and deviation: the training pictures' or ImageNet's.",
+                )
+            ],
+            "random crop": [height, width, size("padding", 0, "Black pixels put around before.", min=0)],
+            "random resized crop": [height, width, number("smallest", 0.5, "Smallest share of the area.", min=0.01)],
+            "flip": [
+                number("horizontal", 0.5, "Probability of left to right."),
+                number("vertical", 0.0, "Probability of top to bottom."),
+            ],
+            "rotate": [
+                number("degrees", 10.0, "Largest angle.", max=180.0, step=1.0),
+                number("shift", 0.0, "Largest move, as a share of the picture's size."),
+                number("scale", 0.0, "Largest change of size.", max=0.9),
+            ],
+            "color": [
+                number("brightness", 0.2, "Largest change.", max=2.0),
+                number("contrast", 0.2, "Largest change.", max=2.0),
+                number("saturation", 0.2, "Largest change.", max=2.0),
+                number("hue", 0.0, "Largest change; half is the opposite colour.", max=0.5),
+            ],
+            "cutout": [
+                number("p", 0.5, "Probability."),
+                number("largest", 0.2, "Largest share of the area.", min=0.01),
+            ],
+            "mixup": [number("alpha", 0.2, "How evenly pairs are blended; 0.2 is usual.", min=0.01, max=10.0)],
+        }
+        return io.Schema(
+            node_id="VisionsmithTransform",
+            display_name="Transform",
+            category="Visionsmith/Data",
+            description="What happens to a picture on its way into a batch. Resize and normalize act on all splits, the others while training only.",
+            search_aliases=[
+                "augmentation",
+                "augment",
+                "resize",
+                "normalize",
+                "flip",
+                "rotation",
+                "color jitter",
+                "cutout",
+                "mixup",
+                "crop",
+            ],
+            inputs=[
+                dataset_input(),
+                io.DynamicCombo.Input(
+                    "type", options=options(types), tooltip="Which transform; chain nodes for several."
+                ),
+            ],
+            outputs=[dataset_output()],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, type: dict[str, Any]) -> io.NodeOutput:
+        name, settings = chosen("type", type)
+        return io.NodeOutput(dataset.with_transforms(TRANSFORMS[name](**settings)))
+
+
+class DatasetPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithDatasetPreview",
+            display_name="Dataset Preview",
+            category="Visionsmith/Data",
+            description="Some samples of a split with their classes, chosen by chance.",
+            search_aliases=["show pictures", "grid", "look at data"],
+            inputs=[
+                dataset_input(),
+                io.Combo.Input("split", options=["train", "val", "test"], default="train", tooltip="Which samples."),
+                size("count", 24, "How many pictures.", max=400),
+                io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Decides which ones."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="picture", tooltip="The pictures in a grid, each with its class below.")
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, split: str, count: int, seed: int) -> io.NodeOutput:
+        image = image_from_pil(grid(*dataset.some(split, count, seed)))
+        return io.NodeOutput(image, ui=host().preview(image, cls))
+
+
+class DatasetStatistics(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithDatasetStatistics",
+            display_name="Dataset Statistics",
+            category="Visionsmith/Data",
+            description="Samples per class and split, picture sizes and brightness.",
+            search_aliases=["class balance", "count", "distribution"],
+            inputs=[dataset_input()],
+            outputs=[io.String.Output(display_name="table", tooltip="The statistics as text.")],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset) -> io.NodeOutput:
+        table = statistics_table(dataset)
+        return io.NodeOutput(table, ui={"text": [table]})
+
+
+NODES: list[type[io.ComfyNode]] = [
+    ImageFolder,
+    TableDataset,
+    SampleDataset,
+    ImagesToDataset,
+    Transform,
+    DatasetPreview,
+    DatasetStatistics,
+]

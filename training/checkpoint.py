@@ -1,0 +1,70 @@
+"""Where a training stands: weights, optimizer, average, random state and position, in one safetensors file without pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..nn_layers import InputError
+from ..nn_layers.files import atomic
+from ..nn_layers.storage import read_weights
+from .run import read_state
+
+
+def save_checkpoint(
+    file: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: list[Tensor] | None, state: dict[str, Any]
+) -> None:
+    """Write everything that a resumed training needs; `state` is JSON."""
+    tensors = {f"module.{key}": value for key, value in module.state_dict().items()}
+    numbers: dict[str, float] = {}
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            key = f"optimizer.{index}.{name}"
+            if isinstance(value, Tensor):
+                tensors[key] = value
+            elif value is not None:
+                numbers[key] = value
+    for index, value in enumerate(average or ()):
+        tensors[f"average.{index}"] = value
+    tensors["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_initialized():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    metadata = {"visionsmith": json.dumps({**state, "numbers": numbers})}
+    with atomic(file) as path:
+        save_file(tensors, path, metadata)
+
+
+def load_checkpoint(
+    file: Path, module: nn.Module, optimizer: torch.optim.Optimizer, average: list[Tensor] | None
+) -> dict[str, Any]:
+    """Put a training back to where `save_checkpoint` found it, and give its `state`.
+
+    Raises:
+        InputError: The file does not belong to this network.
+    """
+    tensors, state = read_weights(file), read_state(file)
+    try:
+        module.load_state_dict(_below(tensors, "module."))
+        values: dict[int, dict[str, Any]] = {}
+        for key, value in [*_below(tensors, "optimizer.").items(), *_below(state["numbers"], "optimizer.").items()]:
+            index, name = key.split(".", 1)
+            values.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
+        for index, value in enumerate(average or ()):
+            value.copy_(tensors[f"average.{index}"])
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{file} does not fit this training; remove its folder to train anew.") from error
+    return state
+
+
+def _below(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {key[len(prefix) :]: value for key, value in values.items() if key.startswith(prefix)}

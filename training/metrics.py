@@ -1,0 +1,66 @@
+"""Metrics of classification and regression, counted over a whole split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def confusion_matrix(targets: Tensor, predicted: Tensor, classes: int) -> Tensor:
+    """How often class `row` was taken for class `column`: int64 [classes, classes] from two int64 [count]."""
+    return torch.bincount(targets * classes + predicted, minlength=classes**2).view(classes, classes)
+
+
+@dataclass(frozen=True)
+class ClassMetrics:
+    """Per class, float64 [classes]; 0 where a class was never predicted or never there.
+
+    precision = TP / (TP + FP), recall = TP / (TP + FN), f1 = 2 TP / (2 TP + FP + FN); `count` is how many samples are of the class.
+    """
+
+    precision: Tensor
+    recall: Tensor
+    f1: Tensor
+    count: Tensor
+
+
+def class_metrics(matrix: Tensor) -> ClassMetrics:
+    """Precision, recall and F1 of each class from a confusion matrix."""
+    matrix = matrix.double()
+    hits, predicted, count = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    return ClassMetrics(_share(hits, predicted), _share(hits, count), _share(2 * hits, predicted + count), count)
+
+
+def _share(part: Tensor, whole: Tensor) -> Tensor:
+    return torch.where(whole > 0, part / whole.clamp(min=1), 0.0)
+
+
+def classification_scores(matrix: Tensor) -> dict[str, float]:
+    """Accuracy, the mean recall of the classes that are there ("balanced accuracy"), and their mean F1 ("macro F1")."""
+    found = class_metrics(matrix)
+    there = found.count > 0
+    return {
+        "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+        "balanced accuracy": float(found.recall[there].mean()),
+        "macro F1": float(found.f1[there].mean()),
+    }
+
+
+def regression_scores(targets: Tensor, predicted: Tensor) -> dict[str, float]:
+    """Mean absolute error, root mean squared error and R² = 1 − Σ(y − ŷ)² / Σ(y − ȳ)², from float [count, values] each."""
+    targets, predicted = targets.double(), predicted.double()
+    error = predicted - targets
+    spread = ((targets - targets.mean(0)) ** 2).sum(0)
+    r2 = 1 - (error**2).sum(0) / spread.clamp(min=1e-12)
+    return {"MAE": float(error.abs().mean()), "RMSE": float((error**2).mean().sqrt()), "R2": float(r2.mean())}
+
+
+LOWER_IS_BETTER = ("loss", "MAE", "RMSE")
+METRICS = {"classification": ("accuracy", "balanced accuracy", "macro F1"), "regression": ("RMSE", "MAE", "R2")}
+
+
+def better(metric: str, new: float, old: float | None) -> bool:
+    """Whether `new` is an improvement on `old`."""
+    return old is None or (new < old if metric in LOWER_IS_BETTER else new > old)

@@ -1,0 +1,159 @@
+"""Pictures that training makes for people: labelled grids, the confusion matrix, curves. All are RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ..nn_layers.files import atomic
+
+if TYPE_CHECKING:
+    from .evaluate import Report
+    from .run import Epoch
+
+TILE, CAPTION, GAP = 112, 20, 6
+PAPER, INK, GOOD, BAD = "#16181c", "#e8eaed", "#5ec27a", "#f07a6a"
+
+
+def grid(
+    pictures: Sequence[Tensor], captions: Sequence[str], colors: Sequence[str] | None = None, columns: int = 8
+) -> Image.Image:
+    """Pictures with a caption below each.
+
+    Args:
+        pictures: uint8 [1 | 3, height, width] each, of any sizes.
+        captions: One for each picture.
+        colors: A colour for each caption.
+    """
+    columns = min(columns, max(1, len(pictures)))
+    rows = max(1, -(-len(pictures) // columns))
+    canvas = Image.new("RGB", (GAP + columns * (TILE + GAP), GAP + rows * (TILE + CAPTION + GAP)), PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        x, y = GAP + number % columns * (TILE + GAP), GAP + number // columns * (TILE + CAPTION + GAP)
+        image = to_pil(picture)
+        scale = TILE / max(image.size)
+        size = tuple(max(1, round(side * scale)) for side in image.size)
+        image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)
+        canvas.paste(image, (x + (TILE - size[0]) // 2, y + (TILE - size[1]) // 2))
+        draw.text(
+            (x + TILE // 2, y + TILE + 2),
+            _clip(draw, caption, font),
+            colors[number] if colors else INK,
+            font,
+            anchor="ma",
+        )
+    return canvas
+
+
+def _clip(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
+    """`text`, shortened until it fits under a picture."""
+    while len(text) > 4 and draw.textlength(text, font) > TILE:
+        text = f"{text[:-4]}..."
+    return text
+
+
+def to_pil(picture: Tensor) -> Image.Image:
+    """uint8 [1 | 3, height, width] as a Pillow picture."""
+    array = picture.permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)).convert("RGB")
+
+
+def confusion_picture(matrix: Tensor, classes: Sequence[str]) -> Image.Image:
+    """The confusion matrix (rows: true class, columns: predicted) with each row's shares as colour and its counts as text."""
+    figure, axes = _figure(max(4.5, 1.6 + 0.5 * len(classes)), max(4.0, 1.2 + 0.5 * len(classes)))
+    shares = (matrix / matrix.sum(1, keepdim=True).clamp(min=1)).numpy()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
+    axes.set_yticks(range(len(classes)), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    if len(classes) <= 30:
+        for row, line in enumerate(matrix.tolist()):
+            for column, count in enumerate(line):
+                axes.text(
+                    column,
+                    row,
+                    str(int(count)) if count else "",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color="white" if shares[row, column] > 0.5 else "#223",
+                )
+    return _render(figure)
+
+
+def scatter_picture(report: Report) -> Image.Image:
+    """True against predicted values of a regression; a perfect network would put every point on the line."""
+    figure, axes = _figure(4.6, 4.4)
+    truth, predicted = report.pairs.T.numpy()
+    low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
+    axes.plot((low, high), (low, high), color="#98a", linewidth=1)
+    axes.scatter(truth, predicted, s=9, alpha=0.6, color="#3566b8")
+    axes.set_xlabel(f"true {report.classes[0]}")
+    axes.set_ylabel(f"predicted {report.classes[0]}")
+    return _render(figure)
+
+
+def maps_picture(activation: Tensor, most: int = 64) -> Image.Image:
+    """A layer's activation [channels, height, width] as grey pictures, each stretched from its lowest to its highest value.
+
+    Anything with fewer dimensions is shown as one picture.
+    """
+    maps = (
+        activation
+        if activation.dim() == 3
+        else activation.reshape(1, 1, -1)
+        if activation.dim() == 1
+        else activation.reshape(1, *activation.shape[-2:])
+    )
+    maps = maps[:most].float().cpu()
+    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
+    pictures = ((maps - low) / (high - low).clamp(min=1e-12) * 255).to(torch.uint8)
+    return grid([picture[None] for picture in pictures], [str(i) for i in range(len(pictures))])
+
+
+def curves_picture(history: Sequence[Epoch], metric: str) -> Image.Image:
+    """Loss and metric over the epochs, training and validation."""
+    figure, axes = _figure(7.0, 3.6)
+    epochs = [e.epoch for e in history]
+    axes.plot(epochs, [e.train_loss for e in history], label="training loss", color="#3566b8")
+    if any(e.val_loss is not None for e in history):
+        axes.plot(epochs, [e.val_loss for e in history], label="validation loss", color="#d9822b")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    lines = axes.get_lines()
+    if any(e.metric is not None for e in history):
+        right = axes.twinx()
+        right.plot(epochs, [e.metric for e in history], label=metric, color="#2e9e5b", linestyle="--")
+        right.set_ylabel(metric)
+        lines = [*lines, *right.get_lines()]
+    axes.legend(lines, [line.get_label() for line in lines], loc="center right")
+    axes.grid(alpha=0.25)
+    return _render(figure)
+
+
+def save_picture(picture: Image.Image, file: Path) -> None:
+    """Write a picture as PNG."""
+    with atomic(file) as path:
+        picture.save(path, "PNG")
+
+
+def _figure(width: float, height: float):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure  # not pyplot: it keeps figures alive and is not made for threads
+
+    figure = Figure((width, height), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def _render(figure) -> Image.Image:
+    figure.canvas.draw()
+    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")

@@ -1,0 +1,128 @@
+"""A run: the folder that a training leaves behind, readable from its files alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..nn_layers import InputError, Network, load_network
+from ..nn_layers.files import atomic
+from ..nn_layers.storage import open_weights, read_json
+from .pictures import curves_picture, save_picture
+
+SETTINGS, LAST, BEST, METRICS_CSV, CURVES = (
+    "settings.json",
+    "last.safetensors",
+    "best.safetensors",
+    "metrics.csv",
+    "curves.png",
+)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to; `val_loss` and `metric` are None where there is no validation split."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    val_loss: float | None
+    metric: float | None
+    learning_rate: float
+    seconds: float
+
+
+@dataclass
+class Curve:
+    """The training loss by optimizer step, thinned so that it never has more than `MOST` points however long training takes."""
+
+    MOST: ClassVar[int] = 1000
+    points: list[tuple[int, float]] = field(default_factory=list)
+    stride: int = 1
+
+    def add(self, step: int, loss: float) -> None:
+        """Take the loss of one step, if it is its turn."""
+        if step % self.stride == 0:
+            self.points.append((step, loss))
+            if len(self.points) >= self.MOST:
+                self.points, self.stride = self.points[1::2], self.stride * 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training, finished or not.
+
+    Attributes:
+        folder: settings.json, network.json, best.safetensors, last.safetensors, metrics.csv and curves.png.
+        metric: What decided which epoch is the best.
+        best_epoch: Counted from 1; 0 before the first.
+        state: "running" (also after a crash), "done" or "stopped early".
+        settings: Everything that was set, for people.
+        curve: The training loss as (step, loss), at most 1,000 points.
+    """
+
+    folder: Path
+    history: tuple[Epoch, ...]
+    metric: str
+    best_epoch: int
+    state: str
+    settings: dict[str, Any]
+    warnings: tuple[str, ...] = ()
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.state != "running"
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Read a run from its folder.
+
+        Raises:
+            InputError: The folder holds no run.
+        """
+        if not (folder / SETTINGS).is_file():
+            raise InputError(f"{folder} holds no run (it has no {SETTINGS}); choose a folder that Train wrote.")
+        settings = read_json(folder / SETTINGS)
+        if not (folder / LAST).is_file():
+            return cls(folder, (), settings["metric"], 0, "running", settings, tuple(settings["warnings"]))
+        state = read_state(folder / LAST)
+        history = tuple(Epoch(**epoch) for epoch in state["history"])
+        return cls(
+            folder,
+            history,
+            settings["metric"],
+            state["best_epoch"],
+            state["state"],
+            settings,
+            tuple(settings["warnings"]),
+        )
+
+    def network(self, which: str = "best") -> Network:
+        """The network with its weights of the best epoch, or ("last") of the end."""
+        if which == "best" and (self.folder / BEST).is_file():
+            return load_network(self.folder, BEST)
+        raise InputError(f"{self.folder} has no {which} network yet; train for at least one epoch.")
+
+    def write_tables(self) -> None:
+        """Bring metrics.csv and curves.png up to date with the history."""
+        with atomic(self.folder / METRICS_CSV) as path, path.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, list(Epoch.__dataclass_fields__))
+            writer.writeheader()
+            writer.writerows(asdict(epoch) for epoch in self.history)
+        if self.history:
+            save_picture(curves_picture(self.history, self.metric), self.folder / CURVES)
+
+
+def read_state(file: Path) -> dict[str, Any]:
+    """What last.safetensors says of where the training stood."""
+    with open_weights(file) as weights:
+        metadata = weights.metadata() or {}
+    try:
+        return json.loads(metadata["visionsmith"])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file} does not say where its training stood; remove the folder and train anew.") from error
