@@ -75,15 +75,11 @@ class Test(io.ComfyNode):
             ("R2", report.scores["R2"]) if report.confusion is None else ("accuracy", report.scores["accuracy"])
         )
         shown = f"{score:.4f}" if report.confusion is None else f"{100 * score:.2f} %"
-        pictures = host().preview(confusion, cls)["images"] + host().preview(worst, cls)["images"]
-        return io.NodeOutput(
-            report,
-            report.table(),
-            confusion,
-            worst,
-            score,
-            ui={"images": pictures, "text": [report.table(), f"{split} {name}: {shown}"]},
-        )
+        headline = f"{split} {name}: {shown}"
+        host().text(cls.hidden.unique_id, headline)
+        images = [entry for picture in (confusion, worst) for entry in host().preview(picture, cls)["images"]]
+        shown = {"images": images, "text": [report.table()], "headline": [headline]}
+        return io.NodeOutput(report, report.table(), confusion, worst, score, ui=shown)
 
 
 def worst_picture(report, dataset: Dataset):

@@ -232,7 +232,7 @@ def fit(
                         at.step += 1
                         sound = True
                         if at.step % every == 0:
-                            curve.add(at.step // every, float(value))
+                            curve.add(at.step // every, float(value.detach()))
                         if time.monotonic() - saved > SAVE_SECONDS:
                             save()
                             saved = time.monotonic()

@@ -1,0 +1,70 @@
+"""What nodes reach through `nodes.host` when there is no ComfyUI: folders on disk, a progress bar in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def progress(self, node_id: str, value: float, total: float) -> None: ...
+
+    def text(self, node_id: str, text: str) -> None: ...
+
+
+class HeadlessHost:
+    """Folders below given places, previews as files, Ctrl-C as Cancel."""
+
+    def __init__(self, folders: dict[str, Path], display: Display):
+        self.folders, self.display = folders, display
+        self.interrupted = False
+        self.saved: list[Path] = []
+        self.current = ("", "")
+
+    def progress(self, node_id: str, value: float, total: float) -> None:
+        self.display.progress(node_id, value, total)
+
+    def text(self, node_id: str, text: str) -> None:
+        self.display.text(node_id, text)
+
+    def check_interrupt(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def send(self, event: str, data: dict[str, Any]) -> None:
+        """Nobody listens to events here."""
+
+    def folder(self, kind: str) -> Path:
+        self.folders[kind].mkdir(parents=True, exist_ok=True)
+        return self.folders[kind]
+
+    def device(self) -> torch.device:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def free_memory(self, needed: int) -> None:
+        """Nothing else is in memory here."""
+
+    def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
+        return {"images": self.save(images, self.folder("pictures"), self._stem(node))}
+
+    def save(self, images: torch.Tensor, folder: Path, stem: str) -> list[dict[str, str]]:
+        """Write float32 [batch, height, width, 3] in 0..1 as numbered PNG files; give ComfyUI's description of them."""
+        entries = []
+        for image in images:
+            number = 1
+            while (path := folder / f"{stem}_{number:02}.png").exists() and path in self.saved:
+                number += 1
+            array = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+            Image.fromarray(array).save(path)
+            self.saved.append(path)
+            entries.append({"filename": path.name, "subfolder": "", "type": folder.name})
+        return entries
+
+    def _stem(self, node: type | None) -> str:
+        node_id, title = self.current
+        return "".join(c if c.isalnum() else "-" for c in f"{node_id}-{title.lower()}").strip("-")
