@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,13 +22,20 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, the weights of Pillow's own grey c
 
 @dataclass(frozen=True)
 class Prepare:
-    """How a picture becomes a network's input: channels, size, then mean and standard deviation per channel (in 0..1 units)."""
+    """How a picture becomes a network's input.
+
+    Attributes:
+        channels, height, width: What the input layer wants, in pixels.
+        mean, std: Per channel, in 0..1 units; empty for no normalization.
+        fit: What happens to a picture of other proportions: "stretch", "crop" its longer side or "pad" its shorter one with black.
+    """
 
     channels: int
     height: int
     width: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Prepare a batch of pictures.
@@ -38,9 +46,24 @@ class Prepare:
         Returns:
             float32 [batch, channels, height, width].
         """
-        if images.shape[-2:] != (self.height, self.width):
-            images = F.interpolate(images, (self.height, self.width), mode="bilinear", antialias=True)
-        return self.normalize(self.match_channels(images))
+        return self.normalize(self.match_channels(self.resize(images)))
+
+    def resize(self, images: Tensor) -> Tensor:
+        """Bring [batch, channels, any, any] to height × width."""
+        height, width = images.shape[-2:]
+        if (height, width) == (self.height, self.width):
+            return images
+        scales = self.height / height, self.width / width
+        if self.fit == "crop":
+            high, wide = (round(side / max(scales)) for side in (self.height, self.width))
+            top, left = (height - high) // 2, (width - wide) // 2
+            images = images[..., top : top + high, left : left + wide]
+        elif self.fit == "pad":
+            high, wide = (
+                max(0, round(side / min(scales)) - have) for side, have in ((self.height, height), (self.width, width))
+            )
+            images = F.pad(images, (wide // 2, wide - wide // 2, high // 2, high - high // 2))
+        return F.interpolate(images, (self.height, self.width), mode="bilinear", antialias=True)
 
     def match_channels(self, images: Tensor) -> Tensor:
         """Turn [batch, 1 | 3 | 4, …] into the network's number of channels: grey is repeated, colour weighed (BT.601)."""

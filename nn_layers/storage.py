@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -90,7 +90,10 @@ def _prepare(data: Any) -> Prepare | None:
         raise InputError("the network file does not say how to prepare a picture; save the network again.") from error
     if min(size) < 1 or max(size) > 100_000 or any(len(v) not in (0, size[0]) for v in (mean, std)) or 0.0 in std:
         raise InputError("the network file's picture size or normalization is damaged; save the network again.")
-    return Prepare(*size, mean, std)
+    fit = data.get("fit", "stretch")
+    if fit not in get_args(get_type_hints(Prepare)["fit"]):
+        raise InputError(f"the network file says to fit pictures by {fit!r}, which is unknown; save the network again.")
+    return Prepare(*size, mean, std, fit)
 
 
 def load_network(folder: Path, weights: str = "weights.safetensors") -> Network:

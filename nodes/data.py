@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..replace import gradients
 from ..training import Dataset, sources
 from ..training import transforms as tf
-from ..training.pictures import grid
+from ..training.pictures import batch_of, grid
 from ..training.statistics import statistics_table
 from .drawing import number, size
 from .host import host, image_from_pil, readable
@@ -336,6 +336,33 @@ class DatasetPreview(io.ComfyNode):
         return io.NodeOutput(image, ui=host().preview(image, cls))
 
 
+class DatasetToImages(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithDatasetToImages",
+            display_name="Dataset to Images",
+            category="Visionsmith/Data",
+            description="Take some samples of a split as an ordinary batch of pictures, to try a network on or to use anywhere else.",
+            search_aliases=["sample pictures", "images from dataset", "batch"],
+            inputs=[
+                dataset_input(),
+                io.Combo.Input("split", options=["train", "val", "test"], default="test", tooltip="Which samples."),
+                size("count", 8, "How many pictures.", max=4096),
+                io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Decides which ones."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", tooltip="The pictures, all brought to the size of the first."),
+                io.String.Output(display_name="labels", tooltip="Their classes, one per line."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, split: str, count: int, seed: int) -> io.NodeOutput:
+        pictures, labels = dataset.some(split, count, seed)
+        return io.NodeOutput(batch_of(pictures), "\n".join(labels))
+
+
 class DatasetStatistics(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -347,12 +374,14 @@ class DatasetStatistics(io.ComfyNode):
             search_aliases=["class balance", "count", "distribution"],
             inputs=[dataset_input()],
             outputs=[io.String.Output(display_name="table", tooltip="The statistics as text.")],
+            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, dataset: Dataset) -> io.NodeOutput:
         table = statistics_table(dataset)
+        host().text(cls.hidden.unique_id, table)
         return io.NodeOutput(table, ui={"text": [table]})
 
 
@@ -363,5 +392,6 @@ NODES: list[type[io.ComfyNode]] = [
     ImagesToDataset,
     Transform,
     DatasetPreview,
+    DatasetToImages,
     DatasetStatistics,
 ]

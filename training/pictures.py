@@ -59,6 +59,15 @@ def _clip(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) ->
     return text
 
 
+def batch_of(pictures: Sequence[Tensor]) -> Tensor:
+    """uint8 pictures [1 | 3, height, width] as ComfyUI's IMAGE, float32 [batch, height, width, 3], in the size of the first."""
+    size = pictures[0].shape[-2:]
+    resized = [
+        torch.nn.functional.interpolate(p[None].float(), size, mode="bilinear", antialias=True)[0] for p in pictures
+    ]
+    return torch.stack([p.expand(3, -1, -1).permute(1, 2, 0) / 255 for p in resized])
+
+
 def to_pil(picture: Tensor) -> Image.Image:
     """uint8 [1 | 3, height, width] as a Pillow picture."""
     array = picture.permute(1, 2, 0).cpu().numpy()
