@@ -131,8 +131,8 @@ def open_weights(file: Path):
     if not file.is_file():
         raise InputError(f"{file} does not exist; the weights belong beside network.json.")
     with file.open("rb") as stream:
-        head = stream.read(2)
-    if head == b"PK" or head[:1] == b"\x80":
+        head = stream.read(9)
+    if head[8:] != b"{" and head.startswith((b"PK", b"\x80")):  # a header's length may begin with the same bytes
         raise InputError(
             f"{file.name} is a pickle (a PyTorch checkpoint), which can run code when read; convert it to safetensors first."
         )

@@ -176,9 +176,18 @@ def _report(network: Network, dataset: Dataset, split: str, outputs: Tensor, los
         Example(i, samples.name(i), float(error[i]), float(truth[i]), float(predicted[i]), float(confidence[i]))
         for i in error.argsort(descending=True)[:WORST].tolist()
     )
-    scores = scores_of(outputs, targets, loss, dataset)
+    pairs = torch.stack((truth, predicted), 1) if confusion is None else None
     return Report(
-        network.spec.name, dataset.name, split, dataset.task, dataset.classes, len(samples), scores, confusion, examples
+        network.spec.name,
+        dataset.name,
+        split,
+        dataset.task,
+        dataset.classes,
+        len(samples),
+        scores_of(outputs, targets, loss, dataset),
+        confusion,
+        examples,
+        pairs,
     )
 
 

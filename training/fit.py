@@ -209,6 +209,7 @@ def fit(
         try:
             while at.step < steps and outcome == "running":
                 began = time.monotonic()
+                rate, value = optimizer.rate(max(0, at.step - 1), steps, per_epoch), total / max(1, at.samples)
                 for inputs, targets in loader.epoch(at.epoch, skip=at.batch):
                     rate = optimizer.rate(at.step, steps, per_epoch)
                     inputs, targets = fabric.to_device((inputs, targets))

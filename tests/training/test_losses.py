@@ -1,0 +1,119 @@
+"""Losses against independent implementations, and the checks before a training."""
+
+import kornia
+import pytest
+import torch
+from torch.nn import functional as F
+from visionsmith import nn_layers as nn
+from visionsmith.nn_layers import InputError
+from visionsmith.training.losses import LOSSES, Loss, check_loss, read_numbers
+
+LOGITS = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
+TARGETS = torch.arange(16) % 3
+WEIGHTS = (0.1, 0.3, 0.6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
+def test_focal_loss_is_korniass_times_the_number_of_classes(gamma):
+    ours = Loss("focal", gamma=gamma).build()(LOGITS, TARGETS)
+    theirs = kornia.losses.focal_loss(
+        LOGITS[..., None, None], TARGETS[:, None, None], alpha=None, gamma=gamma, reduction="mean"
+    )
+
+    torch.testing.assert_close(ours, 3 * theirs)
+
+
+def test_focal_loss_with_alpha_and_its_limit_without_gamma():
+    per_class = torch.tensor(WEIGHTS)[TARGETS]
+    by_hand = (per_class * F.cross_entropy(LOGITS, TARGETS, reduction="none")).mean()
+
+    torch.testing.assert_close(Loss("focal", gamma=0.0, alpha=WEIGHTS).build()(LOGITS, TARGETS), by_hand)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        Loss(label_smoothing=0.1),
+        Loss("focal", alpha=WEIGHTS),
+        Loss("binary cross entropy"),
+        Loss("negative log likelihood"),
+    ],
+)
+def test_class_numbers_and_one_hot_targets_mean_the_same(loss):
+    outputs = LOGITS.log_softmax(1) if loss.type == "negative log likelihood" else LOGITS
+    soft = F.one_hot(TARGETS, 3).float()
+
+    torch.testing.assert_close(loss.build()(outputs, TARGETS), loss.build()(outputs, soft))
+
+
+def test_binary_cross_entropy_with_one_output():
+    logit = LOGITS[:, :1]
+    by_hand = F.binary_cross_entropy(logit.sigmoid()[:, 0], (TARGETS % 2).float())
+
+    torch.testing.assert_close(Loss("binary cross entropy").build()(logit, TARGETS % 2), by_hand)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("mean squared error", F.mse_loss), ("mean absolute error", F.l1_loss), ("huber", F.huber_loss)],
+)
+def test_regression_losses(name, theirs):
+    torch.testing.assert_close(Loss(name).build()(LOGITS, LOGITS.flip(0)), theirs(LOGITS, LOGITS.flip(0)))
+
+
+def test_every_loss_can_be_built_and_differentiated():
+    for name in LOSSES:
+        outputs = LOGITS.clone().requires_grad_()
+        targets = torch.zeros(16, 3) if name in ("mean squared error", "mean absolute error", "huber") else TARGETS
+        Loss(name).build()(outputs, targets).backward()
+        assert outputs.grad.isfinite().all()
+
+
+def test_numbers_are_read_without_evaluating_them():
+    assert read_numbers("[0.1, 0.3 0.6]", "alpha") == WEIGHTS
+    assert read_numbers(" ", "alpha") == ()
+    with pytest.raises(InputError, match="alpha is"):
+        read_numbers("__import__('os').system('true')", "alpha")
+
+
+def spec(width=10, last=None, shape=(64,)):
+    x = nn.apply(nn.Linear(width), nn.input_tensor(nn.Input("features", shape)))
+    return nn.trace((nn.apply(last, x) if last else x,))[0]
+
+
+@pytest.mark.parametrize(
+    ("loss", "last", "words"),
+    [
+        (Loss(), nn.Activation("Softmax"), "ends in Softmax, but cross entropy brings its own"),
+        (Loss("focal"), nn.Activation("LogSoftmax"), "ends in LogSoftmax"),
+        (Loss("binary cross entropy"), nn.Activation("Sigmoid"), "ends in Sigmoid"),
+        (Loss("negative log likelihood"), None, "wants a network that ends in LogSoftmax"),
+        (Loss(), nn.Activation("ReLU"), "never sees a negative number"),
+    ],
+)
+def test_a_last_layer_that_does_not_suit_the_loss_is_warned_of(digits, loss, last, words):
+    (warning,) = check_loss(loss, spec(last=last), digits)
+    assert words in warning
+
+
+def test_widths(digits):
+    assert check_loss(Loss(), spec(10), digits) == []
+    assert "2 of them stay unused" in check_loss(Loss(), spec(12), digits)[0]
+    with pytest.raises(
+        InputError, match="gives 7 numbers, but digits has 10 classes; set out_features of the last Linear to 10"
+    ):
+        check_loss(Loss(), spec(7), digits)
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (Loss("hinge"), "loss 'hinge' is unknown"),
+        (Loss("huber"), "does not suit classification; choose one of cross entropy"),
+        (Loss(class_weights=WEIGHTS), "class_weights has 3 numbers, but digits has 10 classes"),
+        (Loss("focal", alpha=WEIGHTS), "alpha has 3 numbers"),
+    ],
+)
+def test_losses_that_cannot_work(digits, loss, words):
+    with pytest.raises(InputError, match=words):
+        check_loss(loss, spec(), digits)
