@@ -1,0 +1,95 @@
+"""The real front end in headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+CHROMIUM = next(
+    (
+        path
+        for path in ("/usr/bin/chromium", shutil.which("chromium"), shutil.which("google-chrome"))
+        if path and Path(path).exists()
+    ),
+    None,
+)
+ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
+
+
+@contextmanager
+def front_end(url: str, needs: str = "VisionsmithTrain") -> Iterator[Page]:
+    """A page with ComfyUI's front end, ready to be used; `page.problems` collects what goes wrong in it."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        context = browser.new_context(viewport={"width": 1600, "height": 900})
+        context.route(
+            "**/*",
+            lambda route: route.continue_() if route.request.url.startswith((url, "data:", "blob:")) else route.abort(),
+        )
+        page = context.new_page()
+        page.problems = []
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("console", lambda message: _note(page, message))
+        page.goto(url, wait_until="domcontentloaded")
+        page.wait_for_function(
+            "t => window.app?.vueAppReady && window.LiteGraph?.registered_node_types[t]", arg=needs, timeout=60_000
+        )
+        page.wait_for_timeout(800)  # the default workflow is put back meanwhile
+        page.evaluate(
+            """endings => { window.__ended = [];
+                for (const name of endings) app.api.addEventListener(name, event => window.__ended.push([name, event.detail])) }""",
+            list(ENDINGS),
+        )
+        yield page
+        browser.close()
+
+
+def _note(page: Page, message) -> None:
+    """Errors and warnings that come from our own files."""
+    if message.type in ("error", "warning") and "visionsmith" in (message.text + str(message.location)).lower():
+        page.problems.append(message.text)
+
+
+def open_workflow(page: Page, file: Path) -> None:
+    """Open a workflow on the canvas, as if it had been chosen from the templates, and show all of it."""
+    page.evaluate(
+        "async ([data, name]) => await app.loadGraphData(data, true, true, name)",
+        [json.loads(file.read_text()), file.stem],
+    )
+    page.wait_for_timeout(500)
+    show_all(page)
+
+
+def show_all(page: Page) -> None:
+    """Zoom so that every node is in view, and close what covers the canvas."""
+    page.evaluate("""() => {
+        const nodes = app.graph.nodes.map(n => [n.pos[0], n.pos[1] - 40, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+        const box = nodes.reduce((b, n) => [Math.min(b[0], n[0]), Math.min(b[1], n[1]), Math.max(b[2], n[2]), Math.max(b[3], n[3])]);
+        const scale = Math.min(1480 / (box[2] - box[0]), 790 / (box[3] - box[1]));
+        app.canvas.ds.scale = scale;
+        app.canvas.ds.offset = [-box[0] + 90 / scale, -box[1] + 80 / scale];
+        app.canvas.setDirty(true, true) }""")
+    page.wait_for_timeout(500)
+
+
+def missing_nodes(page: Page) -> list[str]:
+    """The types of nodes on the canvas that ComfyUI does not know."""
+    return page.evaluate("app.graph.nodes.filter(n => !LiteGraph.registered_node_types[n.type]).map(n => n.type)")
+
+
+def api_prompt(page: Page) -> dict:
+    """What the canvas would queue, in API format."""
+    return page.evaluate("async () => (await app.graphToPrompt()).output")
+
+
+def run(page: Page, timeout: float = 120_000) -> str:
+    """Press Run as a person would, and wait for how it ends."""
+    page.evaluate("window.__ended.length = 0")
+    page.get_by_test_id("queue-button").click()
+    page.wait_for_function("window.__ended.length > 0", timeout=timeout)
+    return page.evaluate("window.__ended[0][0]")
