@@ -9,8 +9,9 @@ from comfy_api.latest import io
 
 from .. import nn_layers as nn
 from ..nn_layers.storage import read_spec
-from .drawing import draw, incoming, number, schema, shown, size
+from .drawing import draw, incoming, schema, shown
 from .host import readable
+from .widgets import number, size
 from .wires import Tensor, chosen, options
 
 

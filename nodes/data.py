@@ -12,8 +12,8 @@ from ..training import Dataset, sources
 from ..training import transforms as tf
 from ..training.pictures import batch_of, grid
 from ..training.statistics import statistics_table
-from .drawing import number, size
 from .host import host, image_from_pil, readable
+from .widgets import number, seed, size
 from .wires import DatasetWire, chosen, options
 
 
@@ -34,13 +34,7 @@ def split_inputs(val: float = 0.15, test: float = 0.15) -> list[io.Input]:
     return [
         number("val", val, "Share of the samples that chooses the best epoch.", max=0.9),
         number("test", test, "Share of the samples that is kept for the test.", max=0.9),
-        io.Int.Input(
-            "seed",
-            default=0,
-            min=0,
-            max=2**31,
-            tooltip="Decides which samples go where; each class is divided by itself.",
-        ),
+        seed("Decides which samples go where; each class is divided by itself."),
     ]
 
 
@@ -322,7 +316,7 @@ class DatasetPreview(io.ComfyNode):
                 dataset_input(),
                 io.Combo.Input("split", options=["train", "val", "test"], default="train", tooltip="Which samples."),
                 size("count", 24, "How many pictures.", max=400),
-                io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Decides which ones."),
+                seed("Decides which ones."),
             ],
             outputs=[
                 io.Image.Output(display_name="picture", tooltip="The pictures in a grid, each with its class below.")
@@ -349,7 +343,7 @@ class DatasetToImages(io.ComfyNode):
                 dataset_input(),
                 io.Combo.Input("split", options=["train", "val", "test"], default="test", tooltip="Which samples."),
                 size("count", 8, "How many pictures.", max=4096),
-                io.Int.Input("seed", default=0, min=0, max=2**31, tooltip="Decides which ones."),
+                seed("Decides which ones."),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="The pictures, all brought to the size of the first."),
@@ -374,14 +368,12 @@ class DatasetStatistics(io.ComfyNode):
             search_aliases=["class balance", "count", "distribution"],
             inputs=[dataset_input()],
             outputs=[io.String.Output(display_name="table", tooltip="The statistics as text.")],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, dataset: Dataset) -> io.NodeOutput:
         table = statistics_table(dataset)
-        host().text(cls.hidden.unique_id, table)
         return io.NodeOutput(table, ui={"text": [table]})
 
 

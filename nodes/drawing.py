@@ -41,23 +41,16 @@ def draw(node: type[io.ComfyNode], layer: nn.tensor.Layer, *inputs: nn.SymbolicT
 
 
 def shown(node: type[io.ComfyNode], tensor: nn.SymbolicTensor) -> io.NodeOutput:
-    """Give `tensor`, with its shape, parameters and multiply-adds as the node's text."""
-    cost = (
-        f" · {tensor.parameters:,} parameters · {tensor.macs:,} multiply-adds"
-        if tensor.macs or tensor.parameters
-        else ""
-    )
-    host().text(node.hidden.unique_id, show(tensor.shape) + cost)
+    """Give `tensor`, with its shape, parameters and multiply-adds (MACs) as the node's text."""
+    costs = [(tensor.parameters, "params"), (tensor.macs, "MACs")]
+    parts = [show(tensor.shape), *(f"{short_count(count)} {name}" for count, name in costs if count)]
+    host().text(node.hidden.unique_id, " · ".join(parts))
     return io.NodeOutput(tensor)
 
 
-def size(id: str, default: int, tooltip: str, min: int = 1, max: int = 65536, **kwargs: Any) -> io.Input:
-    """A whole-number setting."""
-    return io.Int.Input(id, default=default, min=min, max=max, tooltip=tooltip, **kwargs)
-
-
-def number(
-    id: str, default: float, tooltip: str, min: float = 0.0, max: float = 1.0, step: float = 0.01, **kwargs: Any
-) -> io.Input:
-    """A decimal setting."""
-    return io.Float.Input(id, default=default, min=min, max=max, step=step, tooltip=tooltip, **kwargs)
+def short_count(count: int) -> str:
+    """A count in few letters: 950, 18.4k, 1.5M, 4.1G."""
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)

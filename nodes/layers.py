@@ -8,7 +8,8 @@ from comfy_api.latest import io
 
 from .. import nn_layers as nn
 from ..nn_layers.recipe import read_sizes
-from .drawing import draw, incoming, number, schema, shown, size
+from .drawing import draw, incoming, schema, shown
+from .widgets import number, size
 from .wires import Tensor, chosen, options
 
 

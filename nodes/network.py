@@ -11,8 +11,10 @@ from ..nn_layers.backbone import download_notice
 from ..nn_layers.export import FORMATS, export_network
 from ..nn_layers.summary import picture, summary_table
 from ..replace import gradients
+from .drawing import short_count
 from .host import host, image_from_pil, readable, writable
 from .unused import unused_layers
+from .widgets import seed
 from .wires import NetworkWire, Tensor
 
 
@@ -39,13 +41,7 @@ class BuildNetwork(io.ComfyNode):
             inputs=[
                 io.Autogrow.Input("outputs", template=outputs, tooltip="What the network gives."),
                 io.String.Input("name", default="network", tooltip="Its name in folders, tables and pictures."),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**32 - 1,
-                    tooltip="Decides the initial weights; the same seed gives the same ones.",
-                ),
+                seed("Decides the initial weights; the same seed gives the same ones."),
                 io.Combo.Input(
                     "initialization",
                     options=list(nn.INITIALIZERS),
@@ -66,7 +62,7 @@ class BuildNetwork(io.ComfyNode):
                 host().text(cls.hidden.unique_id, download_notice(tensor.layer, tensor.parameters))
         with gradients():  # a module made under inference mode could never be trained
             network = nn.build(spec, seed, initialization, weights)
-        text = f"{len(spec.nodes)} layers · {spec.parameters:,} parameters · {spec.macs:,} multiply-adds"
+        text = f"{len(spec.nodes)} layers · {short_count(spec.parameters)} params · {short_count(spec.macs)} MACs"
         if warning := unused_layers(cls.hidden.prompt, cls.hidden.unique_id):
             text = f"{text}\n{warning}"
         host().text(cls.hidden.unique_id, text)

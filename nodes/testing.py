@@ -10,9 +10,9 @@ from ..replace import gradients, ordinary
 from ..training import Dataset, Loss, activations, evaluate, predict
 from ..training.pictures import BAD, GOOD, confusion_picture, grid, maps_picture, scatter_picture
 from .data import dataset_input
-from .drawing import size
 from .host import host, image_from_pil
 from .network import network_input
+from .widgets import size
 from .wires import LossWire, ReportWire
 
 

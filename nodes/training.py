@@ -14,10 +14,10 @@ from ..training.fit import run_name
 from ..training.losses import read_numbers
 from ..training.metrics import METRICS
 from .data import dataset_input
-from .drawing import number, size
 from .host import host, writable
 from .live import LiveTraining, finished_curve, run_summary
 from .network import network_input
+from .widgets import number, seed, size
 from .wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
 
 
@@ -179,13 +179,7 @@ class Train(io.ComfyNode):
                 io.Combo.Input(
                     "metric", options=metrics, default="accuracy", tooltip="What decides which epoch is the best."
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=2**31,
-                    tooltip="Decides order and augmentation; one seed gives one result on a CPU.",
-                ),
+                seed("Decides order and augmentation; one seed gives one result on a CPU."),
                 size(
                     "patience",
                     0,

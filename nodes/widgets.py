@@ -1,0 +1,26 @@
+"""The widgets of settings that many nodes have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+
+def size(id: str, default: int, tooltip: str, min: int = 1, max: int = 65536, **kwargs: Any) -> io.Input:
+    """A whole-number setting."""
+    return io.Int.Input(id, default=default, min=min, max=max, tooltip=tooltip, **kwargs)
+
+
+def number(
+    id: str, default: float, tooltip: str, min: float = 0.0, max: float = 1.0, step: float = 0.01, **kwargs: Any
+) -> io.Input:
+    """A decimal setting."""
+    return io.Float.Input(id, default=default, min=min, max=max, step=step, tooltip=tooltip, **kwargs)
+
+
+def seed(tooltip: str) -> io.Input:
+    """A random seed; it stays as it is after a run, so that the same workflow gives the same result."""
+    return io.Int.Input(
+        "seed", default=0, min=0, max=2**31, control_after_generate=io.ControlAfterGenerate.fixed, tooltip=tooltip
+    )
