@@ -35,7 +35,7 @@ def save_network(network: Network, folder: Path, weights: str = "weights.safeten
 def save_weights(module: nn.Module, file: Path) -> None:
     """Write a module's state as safetensors."""
     with atomic(file) as path:
-        save_file({key: value.detach().cpu().contiguous().clone() for key, value in module.state_dict().items()}, path)
+        save_file({key: value.detach().cpu().contiguous() for key, value in module.state_dict().items()}, path)
 
 
 def network_to_dict(network: Network) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def save_checkpoint(
     tensors["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_initialized():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
-    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     metadata = {"visionsmith": json.dumps({**state, "numbers": numbers})}
     with atomic(file) as path:
         save_file(tensors, path, metadata)

