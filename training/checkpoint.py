@@ -51,10 +51,11 @@ def load_checkpoint(
     tensors, state = read_weights(file), read_state(file)
     try:
         module.load_state_dict(_below(tensors, "module."))
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         values: dict[int, dict[str, Any]] = {}
         for key, value in [*_below(tensors, "optimizer.").items(), *_below(state["numbers"], "optimizer.").items()]:
             index, name = key.split(".", 1)
-            values.setdefault(int(index), {})[name] = value
+            values.setdefault(int(index), {})[name] = _laid_out_as(weights[int(index)], value)
         optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
         for index, value in enumerate(average or ()):
             value.copy_(tensors[f"average.{index}"])
@@ -64,6 +65,13 @@ def load_checkpoint(
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"{file} does not fit this training; remove its folder to train anew.") from error
     return state
+
+
+def _laid_out_as(weight: Tensor, value: Any) -> Any:
+    """A tensor of a weight's shape in that weight's memory order, which fused optimizers count on."""
+    if isinstance(value, Tensor) and value.shape == weight.shape:
+        return torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
+    return value
 
 
 def _below(values: dict[str, Any], prefix: str) -> dict[str, Any]:
