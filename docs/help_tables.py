@@ -52,14 +52,13 @@ class Row:
 
     name: str
     meaning: str
-    default: str
     values: str
     only: tuple[str, tuple[str, ...]] | None = field(default=None)
 
-    def cells(self) -> tuple[str, str, str, str]:
-        """The row as text."""
+    def cells(self) -> tuple[str, str]:
+        """The row as text; two columns, because ComfyUI's help panel is narrow."""
         where = f" with {self.only[0]} {_either(self.only[1])}" if self.only else ""
-        return f"`{self.name}`{where}", self.meaning, self.default, self.values
+        return f"`{self.name}`{where}", f"{self.meaning} *{self.values}.*"
 
 
 def schemas() -> list[io.Schema]:
@@ -92,7 +91,7 @@ def inputs_table(schema: io.Schema) -> str:
     rows = list(_rows(schema.inputs))
     if not rows:
         return "This node has no inputs.\n"
-    return _table(("Input", "Meaning", "Default", "Values"), [row.cells() for row in rows])
+    return _table(("Input", "Meaning"), [row.cells() for row in rows])
 
 
 def outputs_table(schema: io.Schema) -> str:
@@ -100,10 +99,10 @@ def outputs_table(schema: io.Schema) -> str:
     if not schema.outputs:
         return "This node has no outputs: it ends a workflow.\n"
     rows = [
-        (f"`{output.display_name or output.id}`", output.tooltip or NOTHING, f"`{_wire(output)}`")
+        (f"`{output.display_name or output.id}`", f"{output.tooltip or NOTHING} *Wire {_wire(output)}.*")
         for output in schema.outputs
     ]
-    return _table(("Output", "Meaning", "Type"), rows)
+    return _table(("Output", "Meaning"), rows)
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -113,7 +112,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _rows(inputs: list[io.Input]) -> Iterator[Row]:
     for entry in inputs:
-        row = Row(entry.id, _meaning(entry), _default(entry), _values(entry))
+        row = Row(entry.id, _meaning(entry), _values(entry))
         match entry:
             case io.Autogrow.Input():
                 names, least = list(entry.template.names), entry.template.min
@@ -145,11 +144,29 @@ def _meaning(entry: io.Input) -> str:
     return (entry.tooltip or NOTHING) + (f" ({', '.join(hints)})" if hints else "")
 
 
-def _default(entry: io.Input) -> str:
-    options = _options(entry)
+def _values(entry: io.Input) -> str:
+    """What an input may be, and what it is at first."""
+    options = list(map(str, _options(entry)))
+    match entry:
+        case io.Boolean.Input():
+            values = "On or off"
+        case io.Int.Input() | io.Float.Input() if entry.min is not None and entry.max is not None:
+            values = f"{_number(entry.min)} to {_number(entry.max)}"
+        case io.Int.Input() | io.Float.Input():
+            values = "A number"
+        case io.String.Input():
+            values = "Text"
+        case _ if options:
+            values = _either(tuple(options))
+        case _:
+            return f"Wire {_wire(entry)}"
+    return f"{values}; default {_default(entry, options)}"
+
+
+def _default(entry: io.Input, options: list[str]) -> str:
     match getattr(entry, "default", None):
         case None:
-            return str(options[0]) if options else NOTHING
+            return options[0] if options else "none"
         case "":
             return "empty"
         case bool() as switch:
@@ -162,25 +179,13 @@ def _default(entry: io.Input) -> str:
             return str(value)
 
 
-def _values(entry: io.Input) -> str:
-    if isinstance(entry, io.Boolean.Input):
-        return "on, off"
-    if isinstance(entry, (io.Int.Input, io.Float.Input)):
-        if entry.min is None or entry.max is None:
-            return "a number"
-        return f"{_number(entry.min)} to {_number(entry.max)}"
-    if isinstance(entry, io.String.Input):
-        return "text"
-    return ", ".join(map(str, _options(entry))) or f"`{_wire(entry)}`"
-
-
 def _options(entry: io.Input) -> list[Any]:
     found = getattr(entry, "options", None) or []
     return [getattr(option, "key", getattr(option, "value", option)) for option in found]
 
 
 def _wire(entry: io.Input | io.Output) -> str:
-    return entry.get_io_type().replace(",", ", ")
+    return f"`{entry.get_io_type()}`"
 
 
 def _number(value: float) -> str:

