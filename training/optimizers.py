@@ -26,6 +26,8 @@ class Optimizer:
         warmup: Optimizer steps in which the rate rises from zero in a straight line.
         final: What cosine and poly end at, as a share of the learning rate.
         power: Of poly.
+        eta_min: What poly ends at, as a learning rate; the higher of it and `final` holds.
+        end: Step at which poly, cosine and one cycle come to their end and stay; 0 for the last of training.
         every: Epochs after which the schedule "step" multiplies the rate by `factor`.
         clip: Largest norm of all gradients together; 0 for no limit.
     """
@@ -41,6 +43,8 @@ class Optimizer:
     warmup: int = 0
     final: float = 0.0
     power: float = 0.9
+    eta_min: float = 0.0
+    end: int = 0
     every: int = 10
     factor: float = 0.1
     clip: float = 0.0
@@ -52,7 +56,7 @@ class Optimizer:
     def rate(self, step: int, steps: int, steps_per_epoch: int) -> float:
         """The learning rate of optimizer step `step`, counted from 0, out of `steps`."""
         warm = min(1.0, (step + 1) / (self.warmup + 1))
-        done = max(0, step - self.warmup) / max(1, steps - self.warmup)
+        done = min(1.0, max(0, step - self.warmup) / max(1, (self.end or steps) - self.warmup))
         return self.learning_rate * warm * SCHEDULES[self.schedule](self, done, step // max(1, steps_per_epoch))
 
     def check(self) -> None:
@@ -69,6 +73,14 @@ class Optimizer:
         if not 0 < self.learning_rate <= MAX_LEARNING_RATE:
             raise InputError(
                 f"learning_rate is {self.learning_rate:g}; choose one above 0 and at most {MAX_LEARNING_RATE:g}, usually 0.0001 to 0.1."
+            )
+        if self.schedule == "poly" and not 0 <= self.eta_min <= self.learning_rate:
+            raise InputError(
+                f"eta_min is {self.eta_min:g}, but the schedule goes down from learning_rate {self.learning_rate:g}; choose one from 0 to that."
+            )
+        if self.end and self.end <= self.warmup:
+            raise InputError(
+                f"end is step {self.end}, but warmup alone takes {self.warmup} steps; choose a later end, or 0 for the last step."
             )
 
 
@@ -97,10 +109,16 @@ def _one_cycle(o: Optimizer, done: float, epoch: int) -> float:
     return low + (high - low) * (1 - math.cos(math.pi * part)) / 2
 
 
+def _poly(o: Optimizer, done: float, epoch: int) -> float:
+    """(rate − eta_min) (1 − done)^power + eta_min, by step, as a share of the rate: PolyLR of mmsegmentation and DeepLab (arXiv:1606.00915)."""
+    least = max(o.final, o.eta_min / o.learning_rate)
+    return least + (1 - least) * (1 - done) ** o.power
+
+
 SCHEDULES: dict[str, Callable[[Optimizer, float, int], float]] = {
     "constant": lambda o, done, epoch: 1.0,
     "cosine": lambda o, done, epoch: o.final + (1 - o.final) * (1 + math.cos(math.pi * done)) / 2,
-    "poly": lambda o, done, epoch: o.final + (1 - o.final) * (1 - done) ** o.power,
+    "poly": _poly,
     "step": lambda o, done, epoch: o.factor ** (epoch // max(1, o.every)),
     "one cycle": _one_cycle,
 }

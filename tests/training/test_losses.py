@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 from visionsmith import nn_layers as nn
 from visionsmith.nn_layers import InputError
-from visionsmith.training.losses import LOSSES, Loss, check_loss, read_numbers
+from visionsmith.training.losses import LOSSES, REGION, REGRESSION, Loss, check_loss, read_numbers
 
 LOGITS = torch.randn(16, 3, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.arange(16) % 3
@@ -61,12 +61,40 @@ def test_regression_losses(name, theirs):
     torch.testing.assert_close(Loss(name).build()(LOGITS, LOGITS.flip(0)), theirs(LOGITS, LOGITS.flip(0)))
 
 
-def test_every_loss_can_be_built_and_differentiated():
-    for name in LOSSES:
-        outputs = LOGITS.clone().requires_grad_()
-        targets = torch.zeros(16, 3) if name in ("mean squared error", "mean absolute error", "huber") else TARGETS
-        Loss(name).build()(outputs, targets).backward()
-        assert outputs.grad.isfinite().all()
+@pytest.mark.parametrize("name", [name for name in LOSSES if name not in REGION])
+def test_every_loss_of_rows_can_be_built_and_differentiated(name):
+    outputs = LOGITS.clone().requires_grad_()
+    Loss(name).build()(outputs, torch.zeros(16, 3) if name in REGRESSION else TARGETS).backward()
+    assert outputs.grad.isfinite().all()
+
+
+def test_255_is_an_ordinary_class_of_rows():
+    logits, targets = torch.randn(4, 300), torch.tensor([255, 255, 1, 255])
+
+    for name in ("cross entropy", "focal", "negative log likelihood", "binary cross entropy"):
+        loss = Loss(name).build()
+        assert loss(logits, targets) != loss(logits[2:3], targets[2:3])
+
+
+def test_two_weights_of_a_single_output_are_those_of_no_and_yes():
+    logit, targets = LOGITS[:, :1], TARGETS % 2
+    by_hand = F.binary_cross_entropy_with_logits(logit[:, 0], targets.float(), torch.tensor([0.2, 0.8])[targets])
+
+    torch.testing.assert_close(Loss("binary cross entropy", class_weights=(0.2, 0.8)).build()(logit, targets), by_hand)
+
+
+@pytest.mark.parametrize("name", ["cross entropy", "focal", "binary cross entropy", "negative log likelihood"])
+def test_outputs_that_no_class_uses_need_no_weight(name):
+    settings = {"alpha" if name == "focal" else "class_weights": (0.1, 0.9)}
+
+    assert Loss(name, **settings).build()(LOGITS, TARGETS % 2).isfinite()
+
+
+def test_focal_loss_has_a_gradient_where_a_small_gamma_meets_certainty():
+    logits = torch.tensor([[60.0, -60.0], [0.0, 1.0]], requires_grad=True)
+    Loss("focal", gamma=0.5).build()(logits, torch.tensor([0, 0])).backward()
+
+    assert logits.grad.isfinite().all()
 
 
 def test_numbers_are_read_without_evaluating_them():
@@ -110,8 +138,14 @@ def test_widths(digits):
     [
         (Loss("hinge"), "loss 'hinge' is unknown"),
         (Loss("huber"), "does not suit classification; choose one of cross entropy"),
-        (Loss(class_weights=WEIGHTS), "class_weights has 3 numbers, but digits has 10 classes"),
+        (Loss(class_weights=WEIGHTS), r"class_weights has 3 numbers, but digits has 10 classes \(0, 1, 2, 3"),
         (Loss("focal", alpha=WEIGHTS), "alpha has 3 numbers"),
+        (Loss("focal", alpha=(-1.0,) * 10), "every number must be 0 or more"),
+        (Loss("focal", alpha=(float("nan"),) * 10), "every number must be 0 or more"),
+        (Loss(class_weights=(0.0,) * 10), "one of them above 0"),
+        (Loss("focal", gamma=-1.0), "gamma of loss focal is -1; choose a number from 0 to 100"),
+        (Loss(label_smoothing=float("nan")), "label_smoothing of loss cross entropy is nan"),
+        (Loss("dice"), "loss dice does not suit classification; choose one of cross entropy"),
     ],
 )
 def test_losses_that_cannot_work(digits, loss, words):
