@@ -11,10 +11,36 @@ from pathlib import Path
 from types import FrameType
 
 OK, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
+EXPERIMENT_HELP = """\
+Train and test every combination of models, datasets, losses and seeds in FILE, and print one table.
+What is done already is not done again; after Ctrl-C or a crash the same command goes on.
+
+An example of FILE (paths are relative to it; all sections but models, datasets and losses may be left out):
+
+  project: steel
+  name: losses
+  models:
+    small: {network: networks/small}        # a folder that Save Network wrote; drawn anew from each seed if it is untrained
+    tuned: {network: networks/pretrained, weights: saved}
+    # for masks also: {architecture: unet, encoder: resnet18, size: 256, channels: 3}
+  datasets:
+    parts: {image_folder: pictures/parts, transforms: [Flip, {Rotate: {degrees: 10}}]}
+  losses:
+    cross entropy: {type: cross entropy}
+    focal: {type: focal, gamma: 2}
+    both: {sum: [{type: focal}, {type: cross entropy, weight: 0.5}]}
+  optimizer: {type: AdamW, learning_rate: 0.001}
+  train: {epochs: 20, batch_size: 16}
+  seeds: [0, 1, 2]
+  test: test
+  trials:                                   # what an entry leaves out, it takes all of; a later entry's settings hold
+    - {}
+    - {model: tuned, optimizer: {learning_rate: 0.0001}}
+"""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run or check a workflow; the exit code is 0 (fine), 1 (a node failed), 2 (not a runnable workflow) or 130 (Ctrl-C)."""
+    """Carry out a command; the exit code is 0 (fine), 1 (a node or every trial failed), 2 (nothing that can run) or 130 (Ctrl-C)."""
     options = _parser().parse_args(arguments)
     from ..nn_layers.errors import InputError
 
@@ -27,7 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="visionsmith", description="Run ComfyUI workflows made of Visionsmith nodes, without ComfyUI."
+        prog="visionsmith",
+        description="Run ComfyUI workflows made of Visionsmith nodes, and experiments, without ComfyUI.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
@@ -56,7 +83,48 @@ def _parser() -> argparse.ArgumentParser:
             )
             sub.add_argument("--models", type=Path, default=Path("models"), help="folder for models (default: models)")
             sub.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+    _add_experiment(commands)
     return parser
+
+
+def _add_experiment(commands: argparse._SubParsersAction) -> None:
+    sub = commands.add_parser(
+        "experiment",
+        help="compare models, datasets, losses and seeds",
+        description=EXPERIMENT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sub.add_argument("file", type=Path, metavar="FILE.yaml", help="what to compare")
+    sub.add_argument("--output", type=Path, default=Path("output"), help="folder for the results (default: output)")
+    sub.add_argument("--ray", metavar="ADDRESS|local", help="run trials on a Ray cluster, or on one started here")
+    sub.add_argument("--cpus", type=float, default=1, help="CPUs for a trial on the cluster (default: 1)")
+    sub.add_argument("--gpus", type=float, default=0, help="GPUs for a trial on the cluster (default: 0)")
+    sub.add_argument("--devices", type=int, default=0, help="devices for each training (default: the file's)")
+    sub.add_argument("--nodes", type=int, default=0, help="machines for each training (default: the file's)")
+    sub.set_defaults(command=_experiment)
+    sub = commands.add_parser(
+        "best",
+        help="find the best checkpoint of an experiment",
+        description="Find the best trial by the mean of metrics over seeds, and copy its network to FOLDER/best.",
+    )
+    sub.add_argument("folder", type=Path, metavar="FOLDER", help="an experiment's folder (output/PROJECT/NAME)")
+    sub.add_argument(
+        "--by", default="", metavar="METRICS", help="such as mIoU,mAcc (default: these, or the task's first)"
+    )
+    sub.add_argument("--on", default="", metavar="SPLIT", help="val, or the split that was tested (default: val)")
+    sub.set_defaults(command=_best)
+
+
+def _experiment(options: argparse.Namespace) -> int:
+    from .experiment import run_file
+
+    return run_file(options)
+
+
+def _best(options: argparse.Namespace) -> int:
+    from .experiment import copy_best
+
+    return copy_best(options)
 
 
 def _load(options: argparse.Namespace):
@@ -103,7 +171,7 @@ def _run(options: argparse.Namespace) -> int:
     with TerminalDisplay() as display:
         host = HeadlessHost(folders, display)
         use_host(host)
-        _interrupt_once(host)
+        interrupt_once(host)
 
         def on_start(node_id: str, title: str) -> None:
             host.check_interrupt()
@@ -130,8 +198,8 @@ def _run(options: argparse.Namespace) -> int:
     return OK
 
 
-def _interrupt_once(host) -> None:
-    """The first Ctrl-C is a Cancel that nodes see between two steps; the second ends the program at once."""
+def interrupt_once(host) -> None:
+    """The first Ctrl-C sets ``host.interrupted``, which is looked at between two steps; the second ends the program at once."""
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         host.interrupted = True
