@@ -28,6 +28,7 @@ class Prepare:
         channels, height, width: What the input layer wants, in pixels.
         mean, std: Per channel, in 0..1 units; empty for no normalization.
         fit: What happens to a picture of other proportions: "stretch", "crop" its longer side or "pad" its shorter one with black.
+            "tile" keeps its size: a segmentation network looks at it through windows of height × width.
     """
 
     channels: int
@@ -35,7 +36,7 @@ class Prepare:
     width: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    fit: Literal["stretch", "crop", "pad", "tile"] = "stretch"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Prepare a batch of pictures.
@@ -97,8 +98,9 @@ class Network:
         spec: The layers, without weights.
         module: The weights and the code; input and output have the batch in front.
         classes: Names of what it tells apart, in the order of its outputs; empty until it was trained.
-        task: "classification" or "regression" once trained, before that "".
+        task: "classification", "regression" or "segmentation" once trained, before that "".
         prepare: How a picture becomes its input; None for a network that does not read pictures.
+        colors: For segmentation, the colour that each class is drawn in.
     """
 
     spec: NetworkSpec
@@ -106,6 +108,7 @@ class Network:
     classes: tuple[str, ...] = ()
     task: str = ""
     prepare: Prepare | None = None
+    colors: tuple[tuple[int, int, int], ...] = ()
 
 
 INITIALIZERS: dict[str, Callable[[Tensor], Tensor] | None] = {

@@ -41,6 +41,8 @@ def save_weights(module: nn.Module, file: Path) -> None:
 def network_to_dict(network: Network) -> dict[str, Any]:
     """What network.json holds: everything but the weights."""
     head = {"format": FORMAT, "version": VERSION, "task": network.task, "classes": list(network.classes)}
+    if network.colors:
+        head["colors"] = [list(color) for color in network.colors]
     return {**head, "prepare": asdict(network.prepare) if network.prepare else None, **to_dict(network.spec)}
 
 
@@ -64,7 +66,9 @@ def network_from_dict(data: Any, seed: int = 0, file: Path | None = None) -> Net
     network = build(spec, seed)
     if file:
         network.module.load_state_dict(read_weights(file))
-    return replace(network, classes=tuple(classes), task=task, prepare=_prepare(data.get("prepare")))
+    return replace(
+        network, classes=tuple(classes), task=task, prepare=_prepare(data.get("prepare")), colors=_colors(data)
+    )
 
 
 def _checked(data: Any) -> dict[str, Any]:
@@ -78,6 +82,16 @@ def _checked(data: Any) -> dict[str, Any]:
             f"the network file has format version {data.get('version')!r}, but this Visionsmith reads {VERSION}; update Visionsmith."
         )
     return data
+
+
+def _colors(data: dict[str, Any]) -> tuple[tuple[int, int, int], ...]:
+    try:
+        colors = tuple((int(red), int(green), int(blue)) for red, green, blue in data.get("colors", []))
+    except (TypeError, ValueError) as error:
+        raise InputError("the network file's colours are damaged; save the network again.") from error
+    if any(not 0 <= value < 256 for color in colors for value in color):
+        raise InputError("the network file's colours are damaged; save the network again.")
+    return colors
 
 
 def _prepare(data: Any) -> Prepare | None:

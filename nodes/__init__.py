@@ -21,6 +21,10 @@ class VisionsmithExtension(ComfyExtension):
 
 def node_list() -> list[type[io.ComfyNode]]:
     """Every node of every menu, in the order of the menus."""
-    from . import blocks, data, layers, network, testing, training
+    from . import blocks, data, layers, network, segmentation, testing, training, transforms
 
-    return [node for menu in (layers, blocks, network, data, training, testing) for node in menu.NODES]
+    return [
+        node
+        for menu in (layers, blocks, network, data, transforms, segmentation, training, testing)
+        for node in menu.NODES
+    ]

@@ -1,20 +1,17 @@
-"""Menu "Visionsmith/Data": datasets, what is done to their samples, and a look at what is in them."""
+"""Menu "Visionsmith/Data": datasets, and a look at what is in them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from comfy_api.latest import io
 
 from ..replace import gradients
 from ..training import Dataset, sources
-from ..training import transforms as tf
 from ..training.pictures import batch_of, grid
-from ..training.statistics import statistics_table
+from ..training.statistics import WEIGHTINGS, class_weights, statistics_picture, statistics_table
 from .host import host, image_from_pil, readable
 from .widgets import number, seed, size
-from .wires import DatasetWire, chosen, options
+from .wires import DatasetWire
 
 
 def dataset_input() -> io.Input:
@@ -211,98 +208,6 @@ class ImagesToDataset(io.ComfyNode):
             )
 
 
-TRANSFORMS: dict[str, type] = {
-    "resize": tf.Resize,
-    "normalize": tf.Normalize,
-    "random crop": tf.RandomCrop,
-    "random resized crop": tf.RandomResizedCrop,
-    "flip": tf.Flip,
-    "rotate": tf.Rotate,
-    "color": tf.Color,
-    "cutout": tf.Cutout,
-    "mixup": tf.Mixup,
-}
-
-
-class Transform(io.ComfyNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        height, width = size("height", 64, "Pixels."), size("width", 64, "Pixels.")
-        types = {
-            "resize": [
-                height,
-                width,
-                io.Combo.Input(
-                    "fit",
-                    options=["stretch", "crop", "pad"],
-                    default="stretch",
-                    tooltip="For pictures of other proportions.",
-                ),
-            ],
-            "normalize": [
-                io.Combo.Input(
-                    "source",
-                    options=["data", "imagenet"],
-                    default="data",
-                    tooltip="Whose mean and deviation: the training pictures' or ImageNet's.",
-                )
-            ],
-            "random crop": [height, width, size("padding", 0, "Black pixels put around before.", min=0)],
-            "random resized crop": [height, width, number("smallest", 0.5, "Smallest share of the area.", min=0.01)],
-            "flip": [
-                number("horizontal", 0.5, "Probability of left to right."),
-                number("vertical", 0.0, "Probability of top to bottom."),
-            ],
-            "rotate": [
-                number("degrees", 10.0, "Largest angle.", max=180.0, step=1.0),
-                number("shift", 0.0, "Largest move, as a share of the picture's size."),
-                number("scale", 0.0, "Largest change of size.", max=0.9),
-            ],
-            "color": [
-                number("brightness", 0.2, "Largest change.", max=2.0),
-                number("contrast", 0.2, "Largest change.", max=2.0),
-                number("saturation", 0.2, "Largest change.", max=2.0),
-                number("hue", 0.0, "Largest change; half is the opposite colour.", max=0.5),
-            ],
-            "cutout": [
-                number("p", 0.5, "Probability."),
-                number("largest", 0.2, "Largest share of the area.", min=0.01),
-            ],
-            "mixup": [number("alpha", 0.2, "How evenly pairs are blended; 0.2 is usual.", min=0.01, max=10.0)],
-        }
-        return io.Schema(
-            node_id="VisionsmithTransform",
-            display_name="Transform",
-            category="Visionsmith/Data",
-            description="What happens to a picture on its way into a batch. Resize and normalize act on all splits, the others while training only.",
-            search_aliases=[
-                "augmentation",
-                "augment",
-                "resize",
-                "normalize",
-                "flip",
-                "rotation",
-                "color jitter",
-                "cutout",
-                "mixup",
-                "crop",
-            ],
-            inputs=[
-                dataset_input(),
-                io.DynamicCombo.Input(
-                    "type", options=options(types), tooltip="Which transform; chain nodes for several."
-                ),
-            ],
-            outputs=[dataset_output()],
-            hidden=[io.Hidden.unique_id],
-        )
-
-    @classmethod
-    def execute(cls, dataset: Dataset, type: dict[str, Any]) -> io.NodeOutput:
-        name, settings = chosen("type", type)
-        return io.NodeOutput(dataset.with_transforms(TRANSFORMS[name](**settings)))
-
-
 class DatasetPreview(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -364,17 +269,60 @@ class DatasetStatistics(io.ComfyNode):
             node_id="VisionsmithDatasetStatistics",
             display_name="Dataset Statistics",
             category="Visionsmith/Data",
-            description="Samples per class and split, picture sizes and brightness.",
-            search_aliases=["class balance", "count", "distribution"],
+            description="How much there is of each class, in samples or pixels, and the size and brightness of the pictures.",
+            search_aliases=["class balance", "count", "distribution", "pixel share"],
             inputs=[dataset_input()],
-            outputs=[io.String.Output(display_name="table", tooltip="The statistics as text.")],
+            outputs=[
+                io.String.Output(display_name="table", tooltip="The statistics as text."),
+                io.Image.Output(display_name="chart", tooltip="The share of each class as bars; blank for regression."),
+            ],
             is_output_node=True,
         )
 
     @classmethod
     def execute(cls, dataset: Dataset) -> io.NodeOutput:
         table = statistics_table(dataset)
-        return io.NodeOutput(table, ui={"text": [table]})
+        if dataset.task == "regression":
+            return io.NodeOutput(table, torch.zeros(1, 64, 64, 3), ui={"text": [table]})
+        chart = image_from_pil(statistics_picture(dataset))
+        return io.NodeOutput(table, chart, ui={**host().preview(chart, cls), "text": [table]})
+
+
+class ClassWeights(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithClassWeights",
+            display_name="Class Weights",
+            category="Visionsmith/Data",
+            description="Factors that make rare classes count as much as common ones, for class_weights or alpha of Loss.",
+            search_aliases=["imbalance", "rare class", "alpha", "weighting", "effective number"],
+            inputs=[
+                dataset_input(),
+                io.Combo.Input(
+                    "scheme",
+                    options=list(WEIGHTINGS),
+                    default="median frequency",
+                    tooltip="Inverse frequency is the strongest; median frequency counts only pictures that have the class; the effective number "
+                    "of samples is close to inverse for rare classes.",
+                ),
+                number(
+                    "power",
+                    0.5,
+                    "1 takes the weights as they are, 0.5 their square root, which trains more calmly; 0 is no weighting.",
+                ),
+            ],
+            outputs=[io.String.Output(display_name="weights", tooltip="One number per class; their mean is 1.")],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, scheme: str, power: float) -> io.NodeOutput:
+        weights = class_weights(dataset, scheme, power)
+        text = ", ".join(f"{weight:.6g}" for weight in weights)
+        lines = [f"{name}: {weight:.4g}" for name, weight in zip(dataset.classes, weights, strict=True)]
+        return io.NodeOutput(text, ui={"text": ["\n".join(lines)]})
 
 
 NODES: list[type[io.ComfyNode]] = [
@@ -382,8 +330,8 @@ NODES: list[type[io.ComfyNode]] = [
     TableDataset,
     SampleDataset,
     ImagesToDataset,
-    Transform,
     DatasetPreview,
     DatasetToImages,
     DatasetStatistics,
+    ClassWeights,
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..nn_layers.errors import InputError
 from .transforms import Transform
 
-TASKS = ("classification", "regression")
+TASKS = ("classification", "regression", "segmentation")
 SPLITS = ("train", "val", "test")
 
 
@@ -25,7 +25,7 @@ class Samples(Protocol):
     """One split. Pictures are read when they are asked for, targets are known before."""
 
     targets: Tensor
-    """int64 [count] of class numbers, or float32 [count, values] for regression."""
+    """int64 [count] of class numbers, float32 [count, values] for regression, or for segmentation int64 [count, classes] of pixels per class."""
 
     def __len__(self) -> int: ...
 
@@ -107,6 +107,10 @@ class Subset:
     def __getitem__(self, index: int) -> Tensor:
         return self.samples[self.indices[index]]
 
+    def mask(self, index: int) -> Tensor:
+        """For segmentation, the classes of the sample's pixels: uint8 [height, width], 255 where they do not count."""
+        return self.samples.mask(self.indices[index])
+
     def name(self, index: int) -> str:
         return self.samples.name(self.indices[index])
 
@@ -139,11 +143,12 @@ class Dataset:
 
     Attributes:
         name: For folders and tables.
-        task: "classification" or "regression".
-        classes: Class names in the order of the class numbers; for regression the names of the values.
+        task: One of `TASKS`.
+        classes: Class names in the order of the class numbers; for regression the names of the values. In segmentation the first is the background.
         splits: "train", and "val" and "test" where there are any.
         transforms: What happens to a sample on its way into a batch, first to last.
         notes: What a person should know of how it was read, such as skipped files.
+        colors: For segmentation, the colour of each class.
     """
 
     name: str
@@ -151,7 +156,8 @@ class Dataset:
     classes: tuple[str, ...]
     splits: Mapping[str, Samples]
     transforms: tuple[Transform, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
 
     def split(self, name: str) -> Samples:
         """The samples of one split.
@@ -185,7 +191,9 @@ class Dataset:
         return [samples[i] for i in order], [self.target_name(samples.targets[i]) for i in order]
 
     def target_name(self, target: Tensor | float) -> str:
-        """A target for people: the class's name, or the value."""
+        """A target for people: the class's name, the value, or the classes (beside the background) that a mask has."""
+        if self.task == "segmentation":
+            return ", ".join(self.classes[i] for i in range(1, len(self.classes)) if target[i]) or self.classes[0]
         return self.classes[int(target)] if self.task == "classification" else f"{float(target):.4g}"
 
     def with_transforms(self, *transforms: Transform) -> Dataset:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,9 +10,11 @@ from torch import Tensor, nn
 
 from ..nn_layers import InputError, Network
 from .dataset import Dataset
+from .inference import class_probabilities, evaluating, on_device
 from .loader import Loader, check_fits, prepare_for
 from .losses import Loss
 from .metrics import class_metrics, classification_scores, confusion_matrix, regression_scores
+from .segmentation.evaluate import PixelMeter, SegmentationReport
 
 OnBatch = Callable[[int, int], None]
 WORST = 16
@@ -77,25 +77,6 @@ class Report:
         return "\n".join(lines)
 
 
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients inside the block; every training flag is put back behind it."""
-    flags = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, flag in flags:
-            part.training = flag
-
-
-def on_device(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module itself where it is on `device` already, otherwise a copy there."""
-    first = next(module.parameters(), None)
-    return module if first is None or first.device == device else copy.deepcopy(module).to(device)
-
-
 def evaluate(
     network: Network,
     dataset: Dataset,
@@ -104,11 +85,13 @@ def evaluate(
     loss: Loss | None = None,
     batch_size: int = 64,
     device: torch.device | str = "cpu",
+    flips: bool = False,
     on_batch: OnBatch | None = None,
-) -> Report:
+) -> Report | SegmentationReport:
     """Test `network` on one split.
 
     Args:
+        flips: In segmentation, average over the picture and its three mirror images.
         loss: What to measure beside the metrics; by default cross entropy, or the mean squared error for regression.
         on_batch: Called with samples done and samples in all; may raise to stop.
 
@@ -118,23 +101,45 @@ def evaluate(
     check_classes(network, dataset)
     check_fits(dataset, network.prepare, network.spec.input_shape)
     device = torch.device(device)
-    prepare = network.prepare if network.task else prepare_for(dataset, network.prepare)
-    loader = Loader(dataset, split, batch_size, prepare)
-    module = on_device(network.module, device)
-    outputs: list[Tensor] = []
-    for output in forward(module, loader, device):
-        outputs.append(output)
-        if on_batch:
-            on_batch(sum(map(len, outputs)), len(loader.samples))
+    if not network.task:
+        network = replace(network, prepare=prepare_for(dataset, network.prepare))
     loss = loss or Loss("mean squared error" if dataset.task == "regression" else "cross entropy")
-    return _report(network, dataset, split, torch.cat(outputs), loss)
+    if dataset.task == "segmentation":
+        meter = PixelMeter(network, dataset, split, loss, batch_size, full=True, flips=flips)
+    else:
+        meter = Meter(network, dataset, split, loss, batch_size)
+    for done in meter.run(on_device(network.module, device), device):
+        if on_batch:
+            on_batch(done, len(dataset.split(split)))
+    return meter.report() if isinstance(meter, PixelMeter) else _report(network, dataset, split, meter.outputs, loss)
 
 
-def forward(module: nn.Module, loader: Loader, device: torch.device) -> Iterator[Tensor]:
-    """The outputs of every batch of a split, float32 on the CPU; the module is as before once the last one was taken."""
-    with evaluating(module):
-        for inputs, _ in loader.epoch():
-            yield module(inputs.to(device)).float().cpu()
+class Meter:
+    """The outputs of a network for one split, and the scores that come from them."""
+
+    def __init__(self, network: Network, dataset: Dataset, split: str, loss: Loss, batch_size: int):
+        self.dataset, self.loss = dataset, loss
+        self.loader = Loader(dataset, split, batch_size, network.prepare)
+        self.outputs = torch.empty(0)
+
+    def run(self, module: nn.Module, device: torch.device) -> Iterator[int]:
+        """Look at every sample; yields how many are done. The module is as before once the last one was taken."""
+        outputs: list[Tensor] = []
+        with evaluating(module):
+            for inputs, _ in self.loader.epoch():
+                outputs.append(module(inputs.to(device)).float().cpu())
+                yield sum(map(len, outputs))
+        self.outputs = torch.cat(outputs)
+
+    def scores(self) -> dict[str, float]:
+        """The loss and the metrics of the whole split."""
+        return scores_of(self.outputs, self.loader.targets, self.loss, self.dataset)
+
+
+def meter_for(network: Network, dataset: Dataset, split: str, loss: Loss, batch_size: int) -> Meter | PixelMeter:
+    """What measures a network on a split of a dataset of its task, with `network.prepare` as it is."""
+    kind = PixelMeter if dataset.task == "segmentation" else Meter
+    return kind(network, dataset, split, loss, batch_size)
 
 
 def scores_of(outputs: Tensor, targets: Tensor, loss: Loss, dataset: Dataset) -> dict[str, float]:
@@ -189,14 +194,6 @@ def _report(network: Network, dataset: Dataset, split: str, outputs: Tensor, los
         examples,
         pairs,
     )
-
-
-def class_probabilities(outputs: Tensor) -> Tensor:
-    """Logits [batch, classes] → probabilities; a single output is the probability of the second of two classes."""
-    if outputs.shape[1] == 1:
-        second = outputs.sigmoid()
-        return torch.cat((1 - second, second), 1)
-    return outputs.softmax(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,4 +275,6 @@ def activations(network: Network, images: Tensor, layer: str) -> Tensor:
 def trained(network: Network, module: nn.Module, dataset: Dataset) -> Network:
     """`network` with trained weights, and with what it learned of the dataset: task, classes, how to prepare a picture."""
     prepare = prepare_for(dataset, network.prepare)
-    return replace(network, module=module, classes=dataset.classes, task=dataset.task, prepare=prepare)
+    return replace(
+        network, module=module, classes=dataset.classes, colors=dataset.colors, task=dataset.task, prepare=prepare
+    )

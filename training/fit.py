@@ -21,12 +21,15 @@ from ..nn_layers import InputError, Network, network_to_dict, save_network, save
 from ..nn_layers.files import atomic
 from .checkpoint import load_checkpoint, save_checkpoint
 from .dataset import Dataset
-from .evaluate import forward, scores_of, trained
+from .evaluate import meter_for, trained
 from .loader import Loader, check_fits
 from .losses import Loss, check_loss
 from .metrics import METRICS, better
 from .optimizers import Optimizer
 from .run import BEST, LAST, SETTINGS, Curve, Epoch, Run
+from .segmentation.loader import MaskLoader
+from .segmentation.samples import check_trainable
+from .transforms import DefectWindow
 
 SAVE_SECONDS = 5.0
 SAVE_SHARE = 0.05  # of the time, at most, goes into saving, however large the network
@@ -40,7 +43,7 @@ class FitSettings:
     Attributes:
         epochs: Times through the training split; `max_steps` above 0 counts optimizer steps instead.
         batch_size: Samples at a time; gradients of `accumulate` batches are added before a step.
-        metric: What decides which epoch is the best: "loss", or one of `METRICS` for the task.
+        metric: What decides which epoch is the best: "loss", one of `METRICS` for the task, or "auto" for the first of them.
         patience: Epochs without improvement before training stops early; 0 never stops early.
         average: Decay of the exponential moving average of the weights that is tested and kept; 0 for none.
         precision: Fabric's: "32-true", "bf16-mixed" or "16-mixed".
@@ -65,6 +68,10 @@ class FitSettings:
     def on(self, device: str) -> FitSettings:
         """The same settings on another device."""
         return replace(self, device=device)
+
+    def for_task(self, task: str) -> FitSettings:
+        """The same settings with the task's usual metric, where the metric is "auto"."""
+        return replace(self, metric=METRICS[task][0]) if self.metric == "auto" else self
 
 
 @dataclass(slots=True)
@@ -93,7 +100,7 @@ def run_key(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer
             if value.dim()
             else key.encode()
         )
-    same = replace(settings, workers=0)  # how pictures are decoded changes nothing
+    same = replace(settings.for_task(dataset.task), workers=0)  # how pictures are decoded changes nothing
     digest.update(repr((loss, optimizer, same, dataset.fingerprint)).encode())
     return digest.hexdigest()[:10]
 
@@ -109,7 +116,7 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
     Raises:
         InputError: Says which setting, what it is and what to change.
     """
-    count = len(dataset.split("train"))
+    settings, count = settings.for_task(dataset.task), samples_per_epoch(dataset)
     if settings.epochs < 1 and settings.max_steps < 1:
         raise InputError(f"epochs is {settings.epochs}; train for at least one.")
     if settings.batch_size < 1 or settings.accumulate < 1:
@@ -134,6 +141,8 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
             f"{network.spec.name} has {len(network.spec.inputs)} inputs and {len(network.spec.outputs)} outputs; training needs one of each."
         )
     optimizer.check()
+    if dataset.task == "segmentation":
+        check_trainable(dataset)
     check_fits(dataset, network.prepare, network.spec.input_shape)
     warnings = check_loss(loss, network.spec, dataset)
     if "val" not in dataset.splits:
@@ -159,6 +168,7 @@ def fit(
     Raises:
         InputError: Settings that cannot train (see `check`), or a loss that became infinite or no number.
     """
+    settings = settings.for_task(dataset.task)
     warnings = check(network, dataset, loss, optimizer, settings)
     key = run_key(network, dataset, loss, optimizer, settings)
     described = _describe(key, network, dataset, loss, optimizer, settings, warnings)
@@ -173,16 +183,8 @@ def fit(
         average = [weight.detach().clone() for weight in weights] if settings.average else None
 
         prepared = trained(network, module, dataset)
-        loader = Loader(
-            dataset,
-            "train",
-            settings.batch_size,
-            prepared.prepare,
-            train=True,
-            seed=settings.seed,
-            workers=settings.workers,
-        )
-        validation = Loader(dataset, "val", settings.batch_size, prepared.prepare) if "val" in dataset.splits else None
+        loader = _loader(dataset, prepared, settings)
+        validation = meter_for(prepared, dataset, "val", loss, settings.batch_size) if "val" in dataset.splits else None
         per_epoch = -(-len(loader) // settings.accumulate)
         steps = settings.max_steps or settings.epochs * per_epoch
         epochs = -(-steps // per_epoch)
@@ -252,11 +254,9 @@ def fit(
                 val_loss, metric = None, None
                 with _averaged(weights, average):
                     if validation:
-                        outputs = []
-                        for output in forward(module, validation, fabric.device):
-                            outputs.append(output)
+                        for _ in validation.run(module, fabric.device):
                             yield Progress(at.step, steps, at.epoch + 1, epochs, value.detach(), rate, "validate")
-                        scores = scores_of(torch.cat(outputs), validation.targets, loss, dataset)
+                        scores = validation.scores()
                         val_loss, metric = scores["loss"], scores[settings.metric]
                     judged, by = (metric, settings.metric) if validation else (train_loss, "loss")
                     if better(by, judged, best):
@@ -276,6 +276,20 @@ def fit(
         finally:
             if outcome == "running" and at.step:
                 save()
+
+
+def samples_per_epoch(dataset: Dataset) -> int:
+    """Training samples in an epoch: the pictures or rows, or in segmentation the windows cut out of the pictures."""
+    windows = next((t.count for t in dataset.transforms if isinstance(t, DefectWindow)), 1)
+    return len(dataset.split("train")) * (windows if dataset.task == "segmentation" else 1)
+
+
+def _loader(dataset: Dataset, network: Network, settings: FitSettings) -> Loader | MaskLoader:
+    """The training batches."""
+    given = {"seed": settings.seed, "workers": settings.workers}
+    if dataset.task == "segmentation":
+        return MaskLoader(dataset, "train", settings.batch_size, network.prepare, **given)
+    return Loader(dataset, "train", settings.batch_size, network.prepare, train=True, **given)
 
 
 class _Saving:

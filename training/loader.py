@@ -23,7 +23,8 @@ def prepare_for(dataset: Dataset, wanted: Prepare | None) -> Prepare | None:
     if wanted is None or not dataset.is_pictures:
         return None
     resizes = [t for t in dataset.transforms if isinstance(t, Resize)]
-    prepare = replace(wanted, fit=resizes[-1].fit if resizes else "stretch", mean=(), std=())
+    whole = "tile" if dataset.task == "segmentation" else "stretch"
+    prepare = replace(wanted, fit=resizes[-1].fit if resizes else whole, mean=(), std=())
     for transform in dataset.transforms:
         if isinstance(transform, Normalize):
             mean, std = _imagenet(prepare) if transform.source == "imagenet" else channel_statistics(dataset, prepare)
@@ -88,11 +89,7 @@ class Loader:
         self.cache = self._make_cache()
         self.cached = torch.zeros(len(self.samples), dtype=torch.bool)
         if prepare:
-            mean, std = (
-                torch.tensor(values).view(-1, 1, 1) if values else None for values in (prepare.mean, prepare.std)
-            )
-            self.scale = torch.tensor(1 / 255) if std is None else 1 / (255 * std)
-            self.shift = torch.tensor(0.0) if mean is None else -mean / std
+            self.scale, self.shift = scale_and_shift(prepare)
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
@@ -104,18 +101,13 @@ class Loader:
             float32 inputs [batch, …] and targets: int64 [batch], float32 [batch, classes] under mixup, float32 [batch, values] for regression.
         """
         count = len(self.samples)
-        order = torch.randperm(count, generator=self._generator(epoch, 0)) if self.train else torch.arange(count)
+        order = torch.randperm(count, generator=seeded(self.seed, epoch, 0)) if self.train else torch.arange(count)
         batches = order.split(self.batch_size)[skip:]
         for number, (indices, raw) in enumerate(zip(batches, self._raw_batches(batches, epoch), strict=True), skip):
             inputs, targets = self._to_float(raw), self.targets[indices]
             if self.mixup:
-                inputs, targets = self.mixup.mix(inputs, targets, self.classes, self._generator(epoch, number + 1))
+                inputs, targets = self.mixup.mix(inputs, targets, self.classes, seeded(self.seed, epoch, number + 1))
             yield inputs, targets
-
-    def _generator(self, epoch: int, number: int) -> torch.Generator:
-        return torch.Generator().manual_seed(
-            hash((self.seed, epoch, number)) % 2**63
-        )  # hashes of whole numbers are the same everywhere
 
     def _raw_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Tensor]:
         """The samples of each batch stacked: uint8 pictures, augmented while training, or float32 rows."""
@@ -182,6 +174,19 @@ class Loader:
 
     def _to_float(self, raw: Tensor) -> Tensor:
         return raw.float() if self.prepare is None else raw.float().mul_(self.scale).add_(self.shift)
+
+
+def seeded(seed: int, epoch: int, number: int) -> torch.Generator:
+    """A random generator of its own for each of the three numbers; hashes of whole numbers are the same everywhere."""
+    return torch.Generator().manual_seed(hash((seed, epoch, number)) % 2**63)
+
+
+def scale_and_shift(prepare: Prepare) -> tuple[Tensor, Tensor]:
+    """What uint8 pictures are multiplied with and what is added then, so that they are in 0..1 and normalized: [channels, 1, 1] each."""
+    if not prepare.mean:
+        return torch.tensor(1 / 255), torch.tensor(0.0)
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (prepare.mean, prepare.std))
+    return 1 / (255 * std), -mean / std
 
 
 class _EpochSamples:

@@ -58,7 +58,12 @@ def regression_scores(targets: Tensor, predicted: Tensor) -> dict[str, float]:
 
 
 LOWER_IS_BETTER = ("loss", "MAE", "RMSE")
-METRICS = {"classification": ("accuracy", "balanced accuracy", "macro F1"), "regression": ("RMSE", "MAE", "R2")}
+METRICS = {
+    "classification": ("accuracy", "balanced accuracy", "macro F1"),
+    "regression": ("RMSE", "MAE", "R2"),
+    "segmentation": ("mIoU of defects", "mIoU", "mDice of defects", "mDice", "mAcc of defects", "mAcc", "aAcc"),
+}
+"""What can choose the best epoch; the first of each task is what a person who does not choose gets."""
 
 
 def better(metric: str, new: float, old: float | None) -> bool:

@@ -76,7 +76,7 @@ def to_pil(picture: Tensor) -> Image.Image:
 
 def confusion_picture(matrix: Tensor, classes: Sequence[str]) -> Image.Image:
     """The confusion matrix (rows: true class, columns: predicted) with each row's shares as colour and its counts as text."""
-    figure, axes = _figure(max(4.5, 1.6 + 0.5 * len(classes)), max(4.0, 1.2 + 0.5 * len(classes)))
+    figure, axes = curve_figure(max(4.5, 1.6 + 0.5 * len(classes)), max(4.0, 1.2 + 0.5 * len(classes)))
     shares = (matrix / matrix.sum(1, keepdim=True).clamp(min=1)).numpy()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
@@ -95,19 +95,38 @@ def confusion_picture(matrix: Tensor, classes: Sequence[str]) -> Image.Image:
                     fontsize=9,
                     color="white" if shares[row, column] > 0.5 else "#223",
                 )
-    return _render(figure)
+    return render(figure)
+
+
+def balance_picture(
+    classes: Sequence[str], shares: Sequence[float], unit: str, colors: Sequence[tuple[int, int, int]] = ()
+) -> Image.Image:
+    """The share of each class as bars on a logarithmic scale, with the share as text."""
+    figure, axes = curve_figure(7.0, max(2.2, 1.2 + 0.42 * len(classes)))
+    painted = [tuple(v / 255 for v in color) for color in colors] or ["#3566b8"] * len(classes)
+    painted = ["#8a8f98" if isinstance(color, tuple) and sum(color) < 0.2 else color for color in painted]
+    lowest = min([share for share in shares if share > 0], default=1.0)
+    axes.barh(range(len(classes)), shares, color=painted)
+    axes.set_xscale("log")
+    axes.set_xlim(lowest / 3, 6)
+    axes.set_yticks(range(len(classes)), classes)
+    axes.invert_yaxis()
+    axes.set_xlabel(f"share of the training {unit}")
+    for row, share in enumerate(shares):
+        axes.text(max(share, lowest / 3) * 1.1, row, f"{share:.3%}" if share else "none", va="center", fontsize=9)
+    return render(figure)
 
 
 def scatter_picture(report: Report) -> Image.Image:
     """True against predicted values of a regression; a perfect network would put every point on the line."""
-    figure, axes = _figure(4.6, 4.4)
+    figure, axes = curve_figure(4.6, 4.4)
     truth, predicted = report.pairs.T.numpy()
     low, high = min(truth.min(), predicted.min()), max(truth.max(), predicted.max())
     axes.plot((low, high), (low, high), color="#98a", linewidth=1)
     axes.scatter(truth, predicted, s=9, alpha=0.6, color="#3566b8")
     axes.set_xlabel(f"true {report.classes[0]}")
     axes.set_ylabel(f"predicted {report.classes[0]}")
-    return _render(figure)
+    return render(figure)
 
 
 def maps_picture(activation: Tensor, most: int = 64) -> Image.Image:
@@ -130,7 +149,7 @@ def maps_picture(activation: Tensor, most: int = 64) -> Image.Image:
 
 def curves_picture(history: Sequence[Epoch], metric: str) -> Image.Image:
     """Loss and metric over the epochs, training and validation."""
-    figure, axes = _figure(7.0, 3.6)
+    figure, axes = curve_figure(7.0, 3.6)
     epochs = [e.epoch for e in history]
     axes.plot(epochs, [e.train_loss for e in history], label="training loss", color="#3566b8")
     if any(e.val_loss is not None for e in history):
@@ -145,7 +164,7 @@ def curves_picture(history: Sequence[Epoch], metric: str) -> Image.Image:
         lines = [*lines, *right.get_lines()]
     axes.legend(lines, [line.get_label() for line in lines], loc="center right")
     axes.grid(alpha=0.25)
-    return _render(figure)
+    return render(figure)
 
 
 def save_picture(picture: Image.Image, file: Path) -> None:
@@ -154,7 +173,8 @@ def save_picture(picture: Image.Image, file: Path) -> None:
         picture.save(path, "PNG")
 
 
-def _figure(width: float, height: float):
+def curve_figure(width: float, height: float):
+    """A matplotlib figure of so many inches and its only axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure  # not pyplot: it keeps figures alive and is not made for threads
 
@@ -163,6 +183,7 @@ def _figure(width: float, height: float):
     return figure, figure.add_subplot()
 
 
-def _render(figure) -> Image.Image:
+def render(figure) -> Image.Image:
+    """A matplotlib figure as a picture."""
     figure.canvas.draw()
     return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")

@@ -74,16 +74,16 @@ def image_folder(
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; choose a folder with one sub-folder of pictures per class.")
-    splits = {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in _folders(folder) if sub.name.lower() in SPLIT_FOLDERS}
+    splits = {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in subfolders(folder) if sub.name.lower() in SPLIT_FOLDERS}
     roots = splits if "train" in splits else {"train": folder}
     files = {split: _by_class(root) for split, root in roots.items()}
     classes = _class_names(folder, files)
-    broken = _broken(
+    broken = unreadable(
         [path for by_class in files.values() for paths in by_class.values() for path in paths], on_progress
     )
     if broken and not skip_broken:
         raise InputError(
-            f"{_count_broken(broken)} in {folder} cannot be read: {_names(broken)}; replace or remove them, or set broken to skip."
+            f"{count_pictures(broken)} in {folder} cannot be read: {name_some(broken)}; replace or remove them, or set broken to skip."
         )
     files = {
         split: {name: [p for p in paths if p not in broken] for name, paths in by_class.items()}
@@ -94,14 +94,15 @@ def image_folder(
             f"class {empty[0]} in {folder} has no readable picture to train on; add some or remove its folder."
         )
     pictures = {split: _pictures(by_class, classes, color) for split, by_class in files.items()}
-    notes = (f"{_count_broken(broken)} skipped: {_names(broken)}",) if broken else ()
+    notes = (f"{count_pictures(broken)} skipped: {name_some(broken)}",) if broken else ()
     if len(roots) > 1:
         return Dataset(folder.name, "classification", classes, pictures, notes=notes)
     dataset = split_dataset(folder.name, "classification", classes, pictures["train"], shares(val, test), seed)
     return Dataset(folder.name, "classification", classes, dataset.splits, notes=notes)
 
 
-def _folders(folder: Path) -> list[Path]:
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in `folder`, hidden ones left out, in alphabetical order."""
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
@@ -109,7 +110,7 @@ def _by_class(root: Path) -> dict[str, list[Path]]:
     """Class name → its pictures, sub-folders included; folders without pictures are left out."""
     found = {
         sub.name: sorted(path for path in sub.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-        for sub in _folders(root)
+        for sub in subfolders(root)
     }
     return {name: paths for name, paths in found.items() if paths}
 
@@ -133,7 +134,8 @@ def _class_names(folder: Path, files: Mapping[str, Mapping[str, list[Path]]]) ->
     return classes
 
 
-def _broken(paths: list[Path], on_progress: OnProgress | None) -> set[Path]:
+def unreadable(paths: list[Path], on_progress: OnProgress | None) -> set[Path]:
+    """Those of the picture files that cannot be decoded."""
     broken = set()
     for done, path in enumerate(paths, 1):
         try:
@@ -147,11 +149,13 @@ def _broken(paths: list[Path], on_progress: OnProgress | None) -> set[Path]:
     return broken
 
 
-def _count_broken(broken: set[Path]) -> str:
+def count_pictures(broken: set[Path]) -> str:
+    """How many they are, in words."""
     return f"{len(broken)} picture{'s' if len(broken) > 1 else ''}"
 
 
-def _names(paths: set[Path], most: int = 5) -> str:
+def name_some(paths: set[Path], most: int = 5) -> str:
+    """The first few of the files by name, and how many more there are."""
     names = [f"{path.parent.name}/{path.name}" for path in sorted(paths)]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 

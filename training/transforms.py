@@ -6,6 +6,7 @@ that a resumed run sees the same pictures.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from torchvision.transforms import v2
 
+IGNORE = 255
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -45,7 +47,7 @@ class RandomCrop:
     def build(self) -> v2.Transform:
         from torchvision.transforms import v2
 
-        return v2.RandomCrop((self.height, self.width), self.padding or None, pad_if_needed=True)
+        return v2.RandomCrop((self.height, self.width), self.padding or None, pad_if_needed=True, fill=_fill())
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class Rotate:
 
         shift = (self.shift, self.shift) if self.shift else None
         scale = (1 - self.scale, 1 + self.scale) if self.scale else None
-        return v2.RandomAffine(self.degrees, shift, scale, interpolation=InterpolationMode.BILINEAR)
+        return v2.RandomAffine(self.degrees, shift, scale, interpolation=InterpolationMode.BILINEAR, fill=_fill())
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,67 @@ class Cutout:
 
 
 @dataclass(frozen=True)
+class Elastic:
+    """Bend the picture by a smooth random field of up to about `strength` pixels, with probability `p` (Simard et al. 2003)."""
+
+    p: float = 0.5
+    strength: float = 30.0
+    smoothness: float = 6.0
+
+    def build(self) -> v2.Transform:
+        from torchvision.transforms import v2
+
+        bend = v2.ElasticTransform(self.strength, self.smoothness, fill=_fill())
+        return v2.RandomApply([bend], self.p)
+
+
+@dataclass(frozen=True)
+class Blur:
+    """Blur with a Gaussian of up to `sigma` pixels, with probability `p`."""
+
+    p: float = 0.3
+    sigma: float = 1.5
+
+    def build(self) -> v2.Transform:
+        from torchvision.transforms import v2
+
+        size = 2 * math.ceil(2 * self.sigma) + 1
+        return v2.RandomApply([v2.GaussianBlur(size, (0.1, max(0.1, self.sigma)))], self.p)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add Gaussian noise of deviation `sigma` (0..1 units), with probability `p`."""
+
+    p: float = 0.3
+    sigma: float = 0.03
+
+    def build(self) -> v2.Transform:
+        from torchvision.transforms import v2
+
+        return v2.RandomApply([v2.GaussianNoise(sigma=self.sigma)], self.p)
+
+
+@dataclass(frozen=True)
+class DefectWindow:
+    """For segmentation: where the window that a network trains on is cut out of a picture.
+
+    Attributes:
+        p: Probability that the window is laid over a pixel of a defect, every kind in the picture being equally likely; otherwise
+            it lies anywhere.
+        smallest, largest: How much the picture is enlarged for it: a factor between the two, drawn on a logarithmic scale.
+        most: Largest share of one class in the window; ten places are tried (mmsegmentation's cat_max_ratio is 0.75; 1 for no limit).
+        count: Windows per picture and epoch.
+    """
+
+    p: float = 0.5
+    smallest: float = 1.0
+    largest: float = 1.0
+    most: float = 1.0
+    count: int = 1
+
+
+@dataclass(frozen=True)
 class Mixup:
     """Blend pairs of samples and their labels with a Beta(alpha, alpha) weight (Zhang et al. 2018, arXiv:1710.09412)."""
 
@@ -137,6 +200,27 @@ class Mixup:
         return inputs.lerp(inputs[order], 1 - weight), targets.lerp(targets[order], 1 - weight)
 
 
-Transform = Resize | Normalize | RandomCrop | RandomResizedCrop | Flip | Rotate | Color | Cutout | Mixup
-RANDOM = (RandomCrop, RandomResizedCrop, Flip, Rotate, Color, Cutout)
+def _fill() -> dict:
+    """What stands where a moved picture leaves a gap: black, and in a mask "does not count"."""
+    from torchvision import tv_tensors
+
+    return {tv_tensors.Mask: IGNORE, "others": 0}
+
+
+Transform = (
+    Resize
+    | Normalize
+    | RandomCrop
+    | RandomResizedCrop
+    | Flip
+    | Rotate
+    | Color
+    | Cutout
+    | Elastic
+    | Blur
+    | Noise
+    | DefectWindow
+    | Mixup
+)
+RANDOM = (RandomCrop, RandomResizedCrop, Flip, Rotate, Color, Cutout, Elastic, Blur, Noise)
 SIZED = (RandomCrop, RandomResizedCrop)

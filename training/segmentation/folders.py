@@ -1,0 +1,270 @@
+"""Segmentation datasets from folders of pictures and masks with the same names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+
+from ...nn_layers.errors import InputError
+from ..dataset import Dataset
+from ..sources import PICTURES, SPLIT_FOLDERS, OnProgress, count_pictures, name_some, shares, subfolders, unreadable
+from .masks import Color, MaskFile, NoDefect, find_coding, palette_of, parse_colors
+from .samples import Mask, MaskedFiles, MaskedTensors, pixel_counts, segmentation_dataset
+
+IMAGE_FOLDERS = ("images", "img_dir", "imgs", "image", "jpegimages", "pictures")
+MASK_FOLDERS = ("masks", "ann_dir", "labels", "annotations", "mask", "segmentationclass", "gt", "ground_truth")
+MASK_ENDINGS = ("", "_mask", "_gt", "_label", "_labels", "_seg", "_labelTrainIds")
+LIST_FOLDERS = (".", "splits", "ImageSets/Segmentation")
+ROTATED = (5, 6, 7, 8)  # EXIF orientations that change height into width
+EXIF_ORIENTATION = 0x0112
+
+Pair = tuple[Path, Path | None]
+
+
+def masked_folder(
+    folder: Path,
+    *,
+    images: str = "",
+    masks: str = "",
+    classes: Sequence[str] = (),
+    coding: Literal["auto", "index", "binary", "colors"] = "auto",
+    colors: str = "",
+    color: bool = True,
+    missing: Literal["refuse", "skip", "background"] = "refuse",
+    val: float = 0.15,
+    test: float = 0.15,
+    by_chance: bool = True,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Dataset:
+    """Pictures in one folder and masks of the same names in another.
+
+    Splits are taken from train, val and test folders (inside the two folders as mmsegmentation has them, or around them), otherwise from
+    train.txt, val.txt and test.txt, otherwise made by `val` and `test`. Every picture and mask is looked at once.
+
+    Args:
+        folder: Holds both folders.
+        images, masks: Their names; empty to look for the usual ones (images or img_dir, masks or ann_dir …).
+        classes: Names in the order of the class numbers, the background first; empty for those of the colour table or default ones.
+        coding: What the values of a mask mean, see `MaskFile`; "auto" finds out, see `find_coding`.
+        colors: The colour table for "colors", see `parse_colors`.
+        color: Read pictures as RGB; otherwise as grey.
+        missing: What a picture without a mask is: a reason to refuse the folder, left out, or without defects.
+        on_progress: Called with files looked at and files in all; may raise to stop.
+
+    Raises:
+        InputError: Nothing to read, missing masks, masks of another size or with unknown classes, unreadable files.
+    """
+    pairs = find_pairs(folder, images, masks)
+    made = len(pairs) > 1
+    notes: list[str] = []
+    pairs = {split: _settle_missing(split, found, missing, notes) for split, found in pairs.items()}
+    every = [pair for found in pairs.values() for pair in found]
+    if broken := unreadable([picture for picture, _ in every], None):
+        raise InputError(
+            f"{count_pictures(broken)} in {folder} cannot be read: {name_some(broken)}; replace or remove them."
+        )
+    files = [mask for _, mask in every if mask]
+    if not files:
+        raise InputError(
+            f"{folder} has pictures but no masks; put a mask of the same name beside each picture's folder."
+        )
+    table = parse_colors(colors)
+    coding = find_coding(files, "colors" if table and coding == "auto" else coding)
+    if coding == "colors" and not table:
+        raise InputError("coding is colors, but colors is empty; give a line per class, such as: crack 255 0 0.")
+    palette = [value for _, value in table] if coding == "colors" else list(palette_of(files[0]))
+    reading = (coding, tuple(value for _, value in table) if coding == "colors" else ())
+    looked_at = _Looking(len(every), on_progress)
+    samples = {split: _samples(found, reading, color, looked_at) for split, found in pairs.items()}
+    return segmentation_dataset(
+        folder.name,
+        samples,
+        tuple(classes) or tuple(name for name, _ in table),
+        palette,
+        shares=None if made else shares(val, test),
+        by_chance=by_chance,
+        seed=seed,
+        notes=(*notes, *looked_at.notes()),
+    )
+
+
+def find_pairs(folder: Path, images: str = "", masks: str = "") -> dict[str, list[Pair]]:
+    """Split → its pictures, each with its mask or None; one split called "train" where the folder has none of its own.
+
+    Raises:
+        InputError: There are no such folders, or no pictures.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; choose one that holds a folder of pictures and a folder of masks.")
+    outer = {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in subfolders(folder) if sub.name.lower() in SPLIT_FOLDERS}
+    if "train" in outer and _named(outer["train"], images, IMAGE_FOLDERS):
+        return {split: _pairs(_need(sub, images, masks)) for split, sub in outer.items()}
+    roots = _need(folder, images, masks)
+    inner = {
+        SPLIT_FOLDERS[sub.name.lower()]: sub.name for sub in subfolders(roots[0]) if sub.name.lower() in SPLIT_FOLDERS
+    }
+    if "train" in inner:
+        return {split: _pairs((roots[0] / name, roots[1] / name)) for split, name in inner.items()}
+    pairs = _pairs(roots)
+    return _listed(folder, pairs) or {"train": pairs}
+
+
+def _need(folder: Path, images: str, masks: str) -> tuple[Path, Path]:
+    found = _named(folder, images, IMAGE_FOLDERS), _named(folder, masks, MASK_FOLDERS)
+    for root, wanted, usual, what in zip(
+        found, (images, masks), (IMAGE_FOLDERS, MASK_FOLDERS), ("images", "masks"), strict=True
+    ):
+        if root is None:
+            have = ", ".join(sub.name for sub in subfolders(folder)) or "none"
+            name = f"no folder {wanted!r}" if wanted else f"no folder of {what} (such as {usual[0]} or {usual[1]})"
+            raise InputError(f"{folder} has {name}; its folders are: {have}; name the right one in {what}.")
+    return found
+
+
+def _named(folder: Path, wanted: str, usual: Sequence[str]) -> Path | None:
+    by_name = {sub.name.lower(): sub for sub in subfolders(folder)}
+    return next((by_name[name] for name in ([wanted.lower()] if wanted else usual) if name in by_name), None)
+
+
+def _pairs(roots: tuple[Path, Path]) -> list[Pair]:
+    images, masks = roots
+    by_name = {path.relative_to(masks).with_suffix("").as_posix(): path for path in _pictures(masks)}
+    pairs = []
+    for picture in _pictures(images):
+        stem = picture.relative_to(images).with_suffix("").as_posix()
+        pairs.append((picture, next((by_name[stem + end] for end in MASK_ENDINGS if stem + end in by_name), None)))
+    if not pairs:
+        raise InputError(f"{images} has no pictures; put some in or choose another folder.")
+    return pairs
+
+
+def _pictures(root: Path) -> list[Path]:
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+
+
+def _listed(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]] | None:
+    """The splits that train.txt, val.txt and test.txt name, a stem per line; None without a train.txt."""
+    place = next((folder / name for name in LIST_FOLDERS if (folder / name / "train.txt").is_file()), None)
+    if place is None:
+        return None
+    by_stem = {picture.stem: (picture, mask) for picture, mask in pairs}
+    splits = {}
+    for split in ("train", "val", "test"):
+        if (place / f"{split}.txt").is_file():
+            stems = [
+                Path(line.split()[0]).stem for line in (place / f"{split}.txt").read_text().splitlines() if line.strip()
+            ]
+            if unknown := [stem for stem in stems if stem not in by_stem]:
+                raise InputError(f"{split}.txt names {unknown[0]}, but there is no such picture; correct the list.")
+            splits[split] = [by_stem[stem] for stem in stems]
+    return splits
+
+
+def _settle_missing(split: str, pairs: list[Pair], missing: str, notes: list[str]) -> list[Pair]:
+    without = {picture for picture, mask in pairs if mask is None}
+    if not without or missing == "background":
+        return pairs
+    if missing == "refuse":
+        raise InputError(
+            f"{count_pictures(without)} in {split} without a mask: {name_some(without)}; add the masks, or set missing to skip or background."
+        )
+    notes.append(f"{count_pictures(without)} in {split} without a mask skipped: {name_some(without)}.")
+    return [pair for pair in pairs if pair[1] is not None]
+
+
+class _Looking:
+    """What is learned while every picture and mask is looked at once."""
+
+    def __init__(self, count: int, on_progress: OnProgress | None):
+        self.count, self.on_progress = count, on_progress
+        self.done, self.turned, self.deep, self.cmyk = 0, 0, 0, 0
+
+    def step(self, mode: str, orientation: int) -> None:
+        """One more file has been looked at."""
+        self.done += 1
+        self.turned += orientation in (2, 3, 4)
+        self.deep += mode.startswith("I")
+        self.cmyk += mode == "CMYK"
+        if self.on_progress:
+            self.on_progress(self.done, self.count)
+
+    def notes(self) -> list[str]:
+        """What a person should know."""
+        notes = []
+        if self.turned:
+            notes.append(
+                f"{self.turned} pictures are mirrored or upside down by their EXIF entry and are turned upright; check that their masks are, too."
+            )
+        if self.deep:
+            notes.append(f"{self.deep} pictures have 16 bits per value and are read with 8.")
+        if self.cmyk:
+            notes.append(f"{self.cmyk} pictures are CMYK and are read as RGB.")
+        return notes
+
+
+def _samples(
+    pairs: list[Pair], reading: tuple[str, tuple[Color, ...]], color: bool, looked_at: _Looking
+) -> MaskedFiles:
+    masks: list[Mask] = []
+    counts = []
+    for picture, file in pairs:
+        with Image.open(picture) as image:  # reads the header only
+            width, height = image.size
+            mode, orientation = image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
+        turned = orientation in ROTATED
+        size = (width, height) if turned else (height, width)
+        mask: Mask = MaskFile(file, *reading) if file else NoDefect(*size)
+        values = mask.read()
+        if tuple(values.shape) != size:
+            _refuse_size(picture, file, size, tuple(values.shape), turned)
+        masks.append(mask)
+        counts.append(pixel_counts(values))
+        looked_at.step(mode, orientation)
+    return MaskedFiles([picture for picture, _ in pairs], torch.stack(counts), "RGB" if color else "L", masks)
+
+
+def _refuse_size(picture: Path, mask: Path, size: tuple[int, int], found: tuple[int, int], turned: bool) -> None:
+    if turned and found == size[::-1]:
+        raise InputError(
+            f"{picture.name} is a photograph that its EXIF entry turns to {size[1]} × {size[0]} pixels, but its mask {mask.name} was drawn on the "
+            f"unturned {found[1]} × {found[0]}; turn the mask, or save the picture without the entry."
+        )
+    raise InputError(
+        f"mask {mask.name} is {found[1]} × {found[0]} pixels, but its picture {picture.name} is {size[1]} × {size[0]}; make both the same size."
+    )
+
+
+def from_masks(
+    pictures: torch.Tensor,
+    masks: torch.Tensor,
+    *,
+    name: str = "images",
+    classes: Sequence[str] = (),
+    val: float = 0.0,
+    test: float = 0.0,
+    seed: int = 0,
+) -> Dataset:
+    """A segmentation dataset from a batch of pictures and masks made in the graph.
+
+    Args:
+        pictures: float32 [batch, height, width, channels] in 0..1.
+        masks: float32 [batch, height, width]: one defect class where it is above a half.
+
+    Raises:
+        InputError: Another number or size of masks than of pictures.
+    """
+    if masks.shape != pictures.shape[:3]:
+        raise InputError(
+            f"there are {len(pictures)} pictures of {pictures.shape[2]} × {pictures.shape[1]} pixels but {len(masks)} masks of "
+            f"{masks.shape[2]} × {masks.shape[1]}; give one mask of the same size per picture."
+        )
+    values = (masks > 0.5).to(torch.uint8)
+    data = (pictures[..., :3] * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2).contiguous()
+    counts = torch.stack([pixel_counts(mask) for mask in values])
+    samples = MaskedTensors(list(data), list(values), counts)
+    return segmentation_dataset(name, {"train": samples}, classes, shares=shares(val, test), seed=seed)

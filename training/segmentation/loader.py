@@ -1,0 +1,222 @@
+"""Batches of windows: what pictures with masks become on their way into a segmentation network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...nn_layers import InputError, Prepare
+from ..dataset import Dataset
+from ..loader import CACHE_BYTES, Batch, scale_and_shift, seeded
+from ..transforms import IGNORE, RANDOM, Cutout, DefectWindow, Mixup, RandomCrop, RandomResizedCrop
+from .samples import MaskedSamples
+
+UNSUITABLE = (RandomCrop, RandomResizedCrop, Mixup)
+TRIES = 10
+Pair = tuple[Tensor, Tensor]
+
+
+class MaskLoader:
+    """Windows of the training pictures, in an order and with an augmentation that depend on the seed and the epoch alone.
+
+    A picture with fit "tile" keeps its size, and a window of the network's input size is cut out of it (`DefectWindow` says where); a
+    picture with fit "stretch" or "pad" is resized first. Pictures are kept in memory when all fit into `CACHE_BYTES`.
+
+    Args:
+        dataset: Its task is "segmentation".
+        split: Which of its splits.
+        batch_size: Windows in a batch; the last batch of an epoch may be smaller.
+        prepare: How a picture becomes an input.
+        seed: Decides order and augmentation.
+        workers: Processes that decode and augment; 0 does it here.
+    """
+
+    def __init__(
+        self, dataset: Dataset, split: str, batch_size: int, prepare: Prepare, *, seed: int = 0, workers: int = 0
+    ):
+        check_transforms(dataset)
+        self.samples: MaskedSamples = dataset.split(split)
+        self.batch_size, self.prepare, self.seed, self.workers = batch_size, prepare, seed, workers
+        self.window = next((t for t in dataset.transforms if isinstance(t, DefectWindow)), DefectWindow(p=0.0))
+        random = [t for t in dataset.transforms if isinstance(t, RANDOM)]
+        self.joint = [t.build() for t in random if not isinstance(t, Cutout)]
+        self.cutouts = [t.build() for t in random if isinstance(t, Cutout)]
+        self.cache: dict[int, Pair] = {}
+        self.cached_bytes = 0
+        self.scale, self.shift = scale_and_shift(prepare)
+
+    @property
+    def count(self) -> int:
+        """Windows in an epoch."""
+        return len(self.samples) * self.window.count
+
+    def __len__(self) -> int:
+        return -(-self.count // self.batch_size)
+
+    def epoch(self, epoch: int = 0, skip: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch, without the first `skip` of them.
+
+        Yields:
+            float32 inputs [batch, channels, height, width] and int64 targets [batch, height, width], 255 where a pixel does not count.
+        """
+        order = torch.randperm(self.count, generator=seeded(self.seed, epoch, 0))
+        for pictures, masks in self._raw_batches(order.split(self.batch_size)[skip:], epoch):
+            yield pictures.float().mul_(self.scale).add_(self.shift), masks.long()
+
+    def _raw_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Pair]:
+        if not self.workers:
+            for numbers in batches:
+                yield _stacked([self.sample(number, epoch) for number in numbers.tolist()])
+            return
+        from torch.utils.data import DataLoader
+
+        yield from DataLoader(
+            _EpochWindows(self, epoch),
+            batch_sampler=[batch.tolist() for batch in batches],
+            num_workers=self.workers,
+            collate_fn=_stacked,
+            multiprocessing_context="fork",  # spawned workers would import ComfyUI's main script again
+        )
+
+    def sample(self, number: int, epoch: int) -> Pair:
+        """One augmented window: uint8 [channels, height, width] and uint8 [height, width]."""
+        from torchvision import tv_tensors
+
+        picture, mask = self.whole(number // self.window.count)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(hash((self.seed, epoch, number, -3)) % 2**63)
+            picture, mask = self._cut(picture, mask)
+            if self.joint:
+                picture, mask = tv_tensors.Image(picture), tv_tensors.Mask(mask)
+                for transform in self.joint:
+                    picture, mask = transform(picture, mask)
+                picture, mask = picture.as_subclass(Tensor), mask.as_subclass(Tensor)
+            for cutout in self.cutouts:
+                picture = cutout(picture)
+        return picture, mask
+
+    def whole(self, index: int) -> Pair:
+        """A picture and its mask, with the network's channels, resized where the dataset says so."""
+        if index in self.cache:
+            return self.cache[index]
+        picture, mask = resized(self.samples[index], self.samples.mask(index), self.prepare)
+        size = picture.numel() + mask.numel()
+        if self.cached_bytes + size <= CACHE_BYTES and not self.workers:
+            self.cache[index], self.cached_bytes = (picture, mask), self.cached_bytes + size
+        return picture, mask
+
+    def _cut(self, picture: Tensor, mask: Tensor) -> Pair:
+        """The window, enlarged to the network's input size."""
+        low, high = math.log(self.window.smallest), math.log(self.window.largest)
+        factor = math.exp(low + (high - low) * float(torch.rand(()))) if high > low else math.exp(low)
+        height, width = (max(1, round(side / factor)) for side in (self.prepare.height, self.prepare.width))
+        for _ in range(TRIES):
+            top, left = self._place(mask, height, width)
+            cut = window(mask, top, left, height, width, IGNORE)
+            if self.window.most >= 1 or _largest_share(cut) <= self.window.most:
+                break
+        picture = window(picture, top, left, height, width)
+        size = (self.prepare.height, self.prepare.width)
+        if (height, width) == size:
+            return picture, cut
+        picture = F.interpolate(picture[None].float(), size, mode="bilinear", antialias=True)[0]
+        cut = F.interpolate(cut[None, None], size, mode="nearest-exact")[0, 0]
+        return picture.round().clamp(0, 255).to(torch.uint8), cut
+
+    def _place(self, mask: Tensor, height: int, width: int) -> tuple[int, int]:
+        """Top and left of a window; below 0 where the picture is smaller than the window."""
+        free = [have - want for have, want in zip(mask.shape, (height, width), strict=True)]
+        kinds = []
+        if float(torch.rand(())) < self.window.p:
+            kinds = [kind for kind in mask.unique().tolist() if kind not in (0, IGNORE)]
+        if not kinds:
+            return tuple(_anywhere(spare) for spare in free)
+        kind = kinds[int(torch.randint(len(kinds), ()))]
+        pixels = (mask == kind).nonzero()
+        pixel = pixels[int(torch.randint(len(pixels), ()))].tolist()
+        return tuple(
+            min(max(at - int(torch.randint(want, ())), 0), spare) if spare > 0 else _anywhere(spare)
+            for at, want, spare in zip(pixel, (height, width), free, strict=True)
+        )
+
+
+class _EpochWindows:
+    """One epoch of a loader as torch's DataLoader wants it."""
+
+    def __init__(self, loader: MaskLoader, epoch: int):
+        self.loader, self.epoch = loader, epoch
+
+    def __len__(self) -> int:
+        return self.loader.count
+
+    def __getitem__(self, number: int) -> Pair:
+        return self.loader.sample(number, self.epoch)
+
+
+def window(tensor: Tensor, top: int, left: int, height: int, width: int, fill: int = 0) -> Tensor:
+    """The part of [..., any, any] that a window covers; `fill` where it hangs over the edge."""
+    bottom, right = top + height, left + width
+    inside = tensor[..., max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
+    over = (max(0, -left), max(0, right - tensor.shape[-1]), max(0, -top), max(0, bottom - tensor.shape[-2]))
+    return F.pad(inside, over, value=fill) if any(over) else inside
+
+
+def resized(picture: Tensor, mask: Tensor, prepare: Prepare) -> Pair:
+    """A picture uint8 [any, height, width] and its mask as `prepare.fit` wants them, the picture with the network's channels."""
+    picture = prepare.match_channels(picture[None])[0] if prepare.channels >= len(picture) else _grey(picture, prepare)
+    size = (prepare.height, prepare.width)
+    if prepare.fit == "tile" or picture.shape[-2:] == size:
+        return picture, mask
+    picture = prepare.resize(picture[None].float())[0].round().clamp(0, 255).to(torch.uint8)
+    if prepare.fit == "pad":
+        top, left, high, wide = padded_box(mask.shape, size)
+        inside = F.interpolate(mask[None, None], (high, wide), mode="nearest-exact")[0, 0]
+        return picture, window(inside, -top, -left, *size, IGNORE)
+    return picture, F.interpolate(mask[None, None], size, mode="nearest-exact")[0, 0]
+
+
+def padded_box(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Where a picture of `shape` lies after it was fitted into `size` with black around: top, left, height, width."""
+    scale = min(want / have for want, have in zip(size, shape, strict=True))
+    high, wide = (min(want, round(have * scale)) for want, have in zip(size, shape, strict=True))
+    return (size[0] - high) // 2, (size[1] - wide) // 2, high, wide
+
+
+def _grey(picture: Tensor, prepare: Prepare) -> Tensor:
+    return prepare.match_channels(picture[None].float())[0].round().to(torch.uint8)
+
+
+def _stacked(pairs: Sequence[Pair]) -> Pair:
+    pictures, masks = zip(*pairs, strict=True)
+    return torch.stack(pictures), torch.stack(masks)
+
+
+def _anywhere(spare: int) -> int:
+    return int(torch.randint(spare + 1, ())) if spare > 0 else -(-spare // 2)
+
+
+def _largest_share(mask: Tensor) -> float:
+    counts = torch.bincount(mask[mask != IGNORE])
+    return float(counts.max() / counts.sum()) if counts.any() else 1.0
+
+
+def check_transforms(dataset: Dataset) -> None:
+    """Refuse transforms that do not suit masks.
+
+    Raises:
+        InputError: Names the transform and what to use instead.
+    """
+    for transform in dataset.transforms:
+        if isinstance(transform, UNSUITABLE):
+            raise InputError(
+                f"transform {type(transform).__name__} does not suit segmentation; take it out, and use Defect Window to train on parts of pictures."
+            )
+        if getattr(transform, "fit", "") == "crop":
+            raise InputError(
+                "Resize with fit crop would leave pixels without a prediction; set fit to stretch or pad, or take Resize out to look at pictures "
+                "through windows of the network's size."
+            )
