@@ -4,6 +4,7 @@ from .backbone import Backbone
 from .errors import InputError
 from .layers import ACTIVATIONS, NORMALIZATIONS, Activation, Conv, Dropout, Linear, Normalization, Pooling, Upsample
 from .network import INITIALIZERS, Network, Prepare, build, build_network
+from .segmentation import ARCHITECTURES, Architecture, SegmentationModel, encoders_for
 from .sequence import Attention, Embedding, Recurrent
 from .shaping import OPERATIONS, VIEWS, Merge, View
 from .spec import KINDS, NetworkSpec, embed, trace
@@ -12,12 +13,14 @@ from .tensor import Input, SymbolicTensor, apply, input_tensor, repeat
 
 __all__ = [
     "ACTIVATIONS",
+    "ARCHITECTURES",
     "INITIALIZERS",
     "KINDS",
     "NORMALIZATIONS",
     "OPERATIONS",
     "VIEWS",
     "Activation",
+    "Architecture",
     "Attention",
     "Backbone",
     "Conv",
@@ -33,6 +36,7 @@ __all__ = [
     "Pooling",
     "Prepare",
     "Recurrent",
+    "SegmentationModel",
     "SymbolicTensor",
     "Upsample",
     "View",
@@ -40,6 +44,7 @@ __all__ = [
     "build",
     "build_network",
     "embed",
+    "encoders_for",
     "input_tensor",
     "load_network",
     "network_from_dict",

@@ -12,6 +12,7 @@ from .backbone import Backbone
 from .errors import InputError
 from .layers import Activation, Conv, Dropout, Linear, Normalization, Pooling, Upsample
 from .recipe import Shape
+from .segmentation import SegmentationModel
 from .sequence import Attention, Embedding, Recurrent
 from .shaping import Merge, View
 from .tensor import MAX_PARAMETERS, Input, Layer, SymbolicTensor, WeightSource, apply, input_tensor, walk
@@ -20,7 +21,7 @@ KINDS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
         Input, Conv, Linear, Activation, Normalization, Pooling, View, Dropout, Upsample, Merge,
-        Attention, Embedding, Recurrent, Backbone,
+        Attention, Embedding, Recurrent, Backbone, SegmentationModel,
     )
 }  # fmt: skip
 """Every layer that a network file may name."""
