@@ -43,6 +43,9 @@ class HeadlessHost:
         self.folders[kind].mkdir(parents=True, exist_ok=True)
         return self.folders[kind]
 
+    def model_folders(self, kind: str) -> list[Path]:
+        return [self.folder("models") / kind]
+
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

@@ -39,6 +39,10 @@ class Host(Protocol):
         """The folder called "input", "output", "temp" or "models"."""
         ...
 
+    def model_folders(self, kind: str) -> list[Path]:
+        """Every folder for models of a kind, such as "lama"; those of extra_model_paths too. They need not exist."""
+        ...
+
     def device(self) -> torch.device:
         """Where networks run."""
         ...
@@ -85,6 +89,12 @@ class ComfyHost:
             "models": lambda: folder_paths.models_dir,
         }
         return Path(folders[kind]())
+
+    def model_folders(self, kind: str) -> list[Path]:
+        import folder_paths
+
+        known = folder_paths.get_folder_paths(kind) if kind in folder_paths.folder_names_and_paths else []
+        return list(dict.fromkeys([*(Path(path) for path in known), Path(folder_paths.models_dir) / kind]))
 
     def device(self) -> torch.device:
         from comfy.model_management import get_torch_device

