@@ -13,6 +13,7 @@ from . import modules
 from .errors import InputError
 from .files import atomic
 from .network import Network, recipe_of
+from .segmentation import SegmentationModel
 from .spec import NetworkSpec
 from .storage import save_weights
 from .tensor import Input
@@ -29,7 +30,15 @@ def export_network(network: Network, format: str, folder: Path) -> Path:
 
 
 def export_python(network: Network, folder: Path) -> Path:
-    """Write `model.py`, which needs torch only (and timm for a backbone), and the weights it loads."""
+    """Write `model.py`, which needs torch only (and timm for a backbone), and the weights it loads.
+
+    Raises:
+        InputError: The network has a whole segmentation model, whose code lies in several libraries.
+    """
+    if any(isinstance(node.layer, SegmentationModel) for node in network.spec.nodes):
+        raise InputError(
+            f"{network.spec.name} has a Segmentation Model, whose code is too large for one file; choose the format onnx or torch.export."
+        )
     save_weights(network.module, folder / "weights.safetensors")
     with atomic(folder / "model.py") as path:
         path.write_text(python_source(network), encoding="utf-8")

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from .backbone import Backbone
 from .errors import InputError
 from .modules import Frozen
 from .recipe import Recipe
@@ -139,7 +138,7 @@ def build(
         torch.manual_seed(seed)
         modules = modules_of(spec)
         for node in spec.nodes:
-            if node.name in modules and not (isinstance(node.layer, Backbone) and node.layer.pretrained):
+            if node.name in modules and not getattr(node.layer, "pretrained", False):
                 _initialize(modules[node.name], INITIALIZERS[initialization])
     if weights:
         from .storage import load_layer  # storage knows networks, so it is imported here only
@@ -160,19 +159,22 @@ def modules_of(spec: NetworkSpec) -> dict[str, nn.Module]:
     modules = {}
     for node in spec.nodes:
         if not isinstance(node.layer, Input):
-            module = recipe_of(spec, node).build()
+            module = _make(recipe_of(spec, node), node.layer)
             modules[node.name] = Frozen(module) if node.frozen else module
     return modules
 
 
 def _make(recipe: Recipe, layer: Layer) -> nn.Module:
+    """The module of a recipe; a sentence where its trained weights cannot be fetched."""
     if not getattr(layer, "pretrained", False):
         return recipe.build()
     try:
         return recipe.build()
+    except InputError:
+        raise
     except Exception as error:  # the hub's client raises a dozen different ones
         raise InputError(
-            f"Pretrained Backbone: the weights of {layer.model} could not be fetched ({type(error).__name__}); connect this machine to the "
+            f"the trained weights of {layer.model} could not be fetched ({type(error).__name__}); connect this machine to the "
             f"hub once, or switch pretrained off to start from random weights."
         ) from error
 

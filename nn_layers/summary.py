@@ -61,7 +61,7 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 BOX, GAP, MARGIN = (290, 42), (26, 26), 24
 COLORS = {
-    "Input": "#2e7d5b", "Conv": "#3566b8", "Linear": "#3566b8", "Backbone": "#3566b8", "Attention": "#6b4fb3", "Embedding": "#6b4fb3",
+    "Input": "#2e7d5b", "Conv": "#3566b8", "Linear": "#3566b8", "Backbone": "#3566b8", "SegmentationModel": "#3566b8", "Attention": "#6b4fb3", "Embedding": "#6b4fb3",
     "Recurrent": "#6b4fb3", "Merge": "#b3672a", "Normalization": "#5c6670", "Activation": "#5c6670", "Dropout": "#5c6670",
 }  # fmt: skip
 OTHER, PAPER, INK, WIRE = "#7d6a3c", "#ffffff", "#ffffff", "#8a949e"

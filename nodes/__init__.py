@@ -21,10 +21,10 @@ class VisionsmithExtension(ComfyExtension):
 
 def node_list() -> list[type[io.ComfyNode]]:
     """Every node of every menu, in the order of the menus."""
-    from . import blocks, data, layers, network, segmentation, testing, training, transforms
+    from . import blocks, data, experiments, layers, network, segmentation, testing, training, transforms
 
     return [
         node
-        for menu in (layers, blocks, network, data, transforms, segmentation, training, testing)
+        for menu in (layers, blocks, network, data, transforms, segmentation, training, testing, experiments)
         for node in menu.NODES
     ]

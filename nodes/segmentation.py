@@ -12,15 +12,16 @@ from ..nn_layers.segmentation import ARCHITECTURES, SegmentationModel
 from ..replace import gradients
 from ..training import Dataset
 from ..training.segmentation.coco import coco_dataset
+from ..training.segmentation.evaluate import SegmentationReport
 from ..training.segmentation.folders import from_masks, masked_folder
-from ..training.segmentation.pictures import painted
+from ..training.segmentation.pictures import painted, sweep_picture
 from ..training.segmentation.predict import predict_masks
 from .data import dataset_output, given, split_inputs
 from .drawing import short_count
-from .host import host, readable
+from .host import host, image_from_pil, readable
 from .network import network_input
 from .widgets import number, seed, size
-from .wires import DatasetWire, NetworkWire, chosen, options
+from .wires import DatasetWire, NetworkWire, ReportWire, chosen, options
 
 BoundingBoxes = io.Custom("BOUNDING_BOX")
 
@@ -287,4 +288,55 @@ def defect_table(boxes: list[list[dict[str, Any]]]) -> str:
     return "\n".join(["picture,class,x,y,width,height,area,score", *rows]) if rows else "No defect found."
 
 
-NODES: list[type[io.ComfyNode]] = [SegmentationDataset, MasksToDataset, SegmentationModelNode, PredictSegmentation]
+class ThresholdSweep(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithThresholdSweep",
+            display_name="Threshold Sweep",
+            category="Visionsmith/Segmentation",
+            description="Precision and recall of every class at every threshold, from what Test measured; finds the threshold for Predict Segmentation.",
+            search_aliases=["precision recall curve", "PR curve", "average precision", "best threshold"],
+            inputs=[ReportWire.Input("report", tooltip="What Test found on a segmentation dataset.")],
+            outputs=[
+                io.Image.Output(display_name="picture", tooltip="Precision over recall, a curve per defect class."),
+                io.String.Output(display_name="table", tooltip="Best threshold, its F1, precision and recall, and the average precision."),
+                io.Float.Output(display_name="threshold", tooltip="The mean of the best thresholds of the defect classes."),
+            ],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, report: SegmentationReport) -> io.NodeOutput:
+        if report.task != "segmentation":
+            raise nn.InputError(f"the report is of {report.task}; wire the report of a Test on a segmentation dataset.")
+        picture = image_from_pil(sweep_picture(report.sweep, report.classes, report.colors))
+        best = report.sweep.best_threshold[1:]
+        table = sweep_table(report)
+        ui = {**host().preview(picture, cls), "text": [table]}
+        return io.NodeOutput(picture, table, float(best[~best.isnan()].mean()) if (~best.isnan()).any() else 0.5, ui=ui)
+
+
+def sweep_table(report: SegmentationReport) -> str:
+    """Comma-separated: for each defect class the threshold with the best F1, and what it gives."""
+    sweep, lines = report.sweep, ["class,threshold,F1,precision,recall,average precision"]
+    for i, name in enumerate(report.classes[1:], 1):
+        at = int((sweep.thresholds - sweep.best_threshold[i].nan_to_num(0)).abs().argmin())
+        values = (
+            sweep.best_threshold,
+            sweep.best_f1,
+            sweep.precision[:, at],
+            sweep.recall[:, at],
+            sweep.average_precision,
+        )
+        lines.append(",".join([name, *(f"{float(value[i]):.4f}" for value in values)]))
+    return "\n".join(lines)
+
+
+NODES: list[type[io.ComfyNode]] = [
+    SegmentationDataset,
+    MasksToDataset,
+    SegmentationModelNode,
+    PredictSegmentation,
+    ThresholdSweep,
+]

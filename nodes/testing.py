@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import torch
 from comfy_api.latest import io
+from PIL import Image
 
 from ..nn_layers import Network
 from ..replace import gradients, ordinary
-from ..training import Dataset, Loss, activations, evaluate, predict
+from ..training import Dataset, Loss, LossSum, Report, activations, evaluate, predict
 from ..training.pictures import BAD, GOOD, confusion_picture, grid, maps_picture, scatter_picture
+from ..training.segmentation.evaluate import SegmentationReport
+from ..training.segmentation.pictures import worst_masks
 from .data import dataset_input
 from .host import host, image_from_pil
 from .network import network_input
 from .widgets import size
 from .wires import LossWire, ReportWire
+
+AnyReport = Report | SegmentationReport
 
 
 def _watch(node: type[io.ComfyNode]):
@@ -33,7 +38,7 @@ class Test(io.ComfyNode):
             node_id="VisionsmithTest",
             display_name="Test",
             category="Visionsmith/Testing",
-            description="Measure a trained network on samples it has not seen: scores, per-class numbers, confusion matrix, worst examples.",
+            description="Measure a trained network on samples it has not seen: scores, per-class numbers, confusion matrix, worst examples; for masks also defects found and false alarms.",
             search_aliases=["evaluate", "accuracy", "confusion matrix", "precision", "recall", "F1", "R2"],
             inputs=[
                 network_input(),
@@ -44,7 +49,7 @@ class Test(io.ComfyNode):
                     optional=True,
                     tooltip="What to measure beside the metrics; cross entropy or squared error without one.",
                 ),
-                size("batch_size", 64, "Samples at a time; changes nothing but the speed."),
+                size("batch_size", 16, "Samples at a time; changes nothing but the speed."),
             ],
             outputs=[
                 ReportWire.Output(display_name="report", tooltip="Everything that was measured."),
@@ -54,7 +59,7 @@ class Test(io.ComfyNode):
                     tooltip="Rows are true classes, columns predicted ones; for numbers, true against predicted.",
                 ),
                 io.Image.Output(display_name="worst", tooltip="The samples it got most wrong."),
-                io.Float.Output(display_name="score", tooltip="Accuracy, or R² for numbers."),
+                io.Float.Output(display_name="score", tooltip="Accuracy; R² for numbers, mIoU of defects for masks."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -62,27 +67,38 @@ class Test(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, network: Network, dataset: Dataset, split: str, batch_size: int, loss: Loss | None = None
+        cls, network: Network, dataset: Dataset, split: str, batch_size: int, loss: Loss | LossSum | None = None
     ) -> io.NodeOutput:
         report = evaluate(
             network, dataset, split, loss=loss, batch_size=batch_size, device=host().device(), on_batch=_watch(cls)
         )
-        confusion = (
-            scatter_picture(report) if report.confusion is None else confusion_picture(report.confusion, report.classes)
-        )
-        confusion, worst = image_from_pil(confusion), image_from_pil(worst_picture(report, dataset))
-        name, score = (
-            ("R2", report.scores["R2"]) if report.confusion is None else ("accuracy", report.scores["accuracy"])
-        )
-        shown = f"{score:.4f}" if report.confusion is None else f"{100 * score:.2f} %"
-        headline = f"{split} {name}: {shown}"
+        name, score = headline_score(report)
+        headline = f"{split} {name}: {100 * score:.2f} %" if name == "accuracy" else f"{split} {name}: {score:.4f}"
         host().text(cls.hidden.unique_id, headline)
-        images = [entry for picture in (confusion, worst) for entry in host().preview(picture, cls)["images"]]
+        pictures = [image_from_pil(picture) for picture in report_pictures(report, dataset)]
+        images = [entry for picture in pictures for entry in host().preview(picture, cls)["images"]]
         shown = {"images": images, "text": [report.table()], "headline": [headline]}
-        return io.NodeOutput(report, report.table(), confusion, worst, score, ui=shown)
+        return io.NodeOutput(report, report.table(), *pictures, score, ui=shown)
 
 
-def worst_picture(report, dataset: Dataset):
+def headline_score(report: AnyReport) -> tuple[str, float]:
+    """The one number that says how good a network is, and its name."""
+    name = {"classification": "accuracy", "regression": "R2", "segmentation": "mIoU of defects"}[report.task]
+    return name, report.scores[name]
+
+
+def report_pictures(report: AnyReport, dataset: Dataset) -> tuple[Image.Image, Image.Image]:
+    """The confusion matrix (for numbers true against predicted values), and the samples that were most wrong."""
+    match report.task:
+        case "segmentation":
+            return confusion_picture(report.confusion, report.classes, as_shares=True), worst_masks(report, dataset)
+        case "regression":
+            return scatter_picture(report), worst_picture(report, dataset)
+        case _:
+            return confusion_picture(report.confusion, report.classes), worst_picture(report, dataset)
+
+
+def worst_picture(report: Report, dataset: Dataset) -> Image.Image:
     """The samples a network got most wrong; green captions are right answers with little confidence."""
     samples = dataset.split(report.split)
     pictures = [samples[example.index] for example in report.worst] if dataset.is_pictures else []

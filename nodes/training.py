@@ -7,9 +7,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..nn_layers import Network
+from ..nn_layers import InputError, Network
 from ..replace import gradients, ordinary
-from ..training import LOSSES, OPTIMIZERS, SCHEDULES, Dataset, FitSettings, Loss, Optimizer, Run, fit, run_key
+from ..training import LOSSES, OPTIMIZERS, SCHEDULES, Dataset, FitSettings, Loss, LossSum, Optimizer, Run, fit, run_key
 from ..training.fit import run_name
 from ..training.losses import read_numbers
 from ..training.metrics import METRICS
@@ -27,6 +27,9 @@ class LossNode(io.ComfyNode):
         weights = io.String.Input(
             "class_weights", default="", tooltip="One factor per class, such as 0.1, 0.3, 0.6; empty for none."
         )
+        smooth = number(
+            "smooth", 1.0, "Pixels that count as right from the start; steadies tiny classes.", max=1e6, advanced=True
+        )
         own = {
             "cross entropy": [weights, number("label_smoothing", 0.0, "Share of the target spread over all classes.")],
             "binary cross entropy": [weights],
@@ -43,13 +46,26 @@ class LossNode(io.ComfyNode):
                 ),
             ],
             "negative log likelihood": [weights],
+            "dice": [weights, smooth],
+            "jaccard": [weights, smooth],
+            "tversky": [
+                weights,
+                number("false_positives", 0.3, "α: what a pixel falsely taken for a class costs.", max=1000.0),
+                number("false_negatives", 0.7, "β: what a missed pixel costs; above α for defects.", max=1000.0),
+                number("exponent", 1.0, "Focal Tversky: below 1 stresses what is nearly right.", min=0.01, max=100.0),
+                smooth,
+            ],
+            "lovasz": [weights],
             "huber": [number("delta", 1.0, "Where it turns from square to straight.", min=0.001, max=1000.0)],
         }
         return io.Schema(
             node_id="VisionsmithLoss",
             display_name="Loss",
             category="Visionsmith/Training",
-            description="What training makes small: cross entropy for classes, focal for rare ones, squared error for numbers.",
+            description=(
+                "What training makes small: cross entropy for classes, focal for rare ones, squared error for numbers; Dice, Jaccard, Tversky and "
+                "Lovász for the regions of a segmentation."
+            ),
             search_aliases=[
                 "criterion",
                 "objective",
@@ -59,6 +75,10 @@ class LossNode(io.ComfyNode):
                 "bce",
                 "huber",
                 "class weights",
+                "dice",
+                "tversky",
+                "lovasz",
+                "iou",
             ],
             inputs=[
                 io.DynamicCombo.Input(
@@ -75,6 +95,38 @@ class LossNode(io.ComfyNode):
             if key in settings:
                 settings[key] = read_numbers(settings[key], key)
         return io.NodeOutput(Loss(name, **settings))
+
+
+class CombineLosses(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        losses = io.Autogrow.TemplatePrefix(
+            LossWire.Input("loss", tooltip="One of the losses that are added."), prefix="loss", min=2, max=8
+        )
+        return io.Schema(
+            node_id="VisionsmithCombineLosses",
+            display_name="Combine Losses",
+            category="Visionsmith/Training",
+            description="A weighted sum of losses, such as Dice + cross entropy or focal + Tversky.",
+            search_aliases=["sum of losses", "loss sum", "dice + cross entropy", "weighted"],
+            inputs=[
+                io.Autogrow.Input("losses", template=losses, tooltip="What is added."),
+                io.String.Input(
+                    "weights", default="", tooltip="One factor per loss, such as 1, 0.5; empty for 1 each."
+                ),
+            ],
+            outputs=[LossWire.Output(display_name="loss", tooltip="For Train and Test.")],
+        )
+
+    @classmethod
+    def execute(cls, losses: dict, weights: str) -> io.NodeOutput:
+        terms = [loss for loss in losses.values() if loss is not None]
+        factors = read_numbers(weights, "weights") or (1.0,) * len(terms)
+        if len(factors) != len(terms):
+            raise InputError(
+                f"weights has {len(factors)} numbers, but {len(terms)} losses are connected; give one per loss."
+            )
+        return io.NodeOutput(LossSum(tuple(zip(factors, terms, strict=True))))
 
 
 class OptimizerNode(io.ComfyNode):
@@ -95,7 +147,12 @@ class OptimizerNode(io.ComfyNode):
         schedules = {
             "constant": [],
             "cosine": [final],
-            "poly": [number("power", 0.9, "1 is a straight line.", min=0.01, max=10.0), final],
+            "poly": [
+                number("power", 0.9, "1 is a straight line.", min=0.01, max=10.0),
+                final,
+                number("eta_min", 0.0, "Rate at the end, as it is.", max=100.0, step=1e-6, round=False),
+                size("end", 0, "Step at which it is at its end; 0 for the last of training.", min=0, max=100_000_000),
+            ],
             "step": [
                 size("every", 10, "Epochs between two drops."),
                 number("factor", 0.1, "What a drop multiplies the rate by."),
@@ -155,7 +212,7 @@ class OptimizerNode(io.ComfyNode):
 class Train(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        metrics = list(dict.fromkeys(["accuracy", "loss", *METRICS["classification"], *METRICS["regression"]]))
+        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names)]))
         return io.Schema(
             node_id="VisionsmithTrain",
             display_name="Train",
@@ -177,7 +234,10 @@ class Train(io.ComfyNode):
                 size("epochs", 10, "Times through the training samples.", min=0, max=1_000_000),
                 size("batch_size", 32, "Samples at a time."),
                 io.Combo.Input(
-                    "metric", options=metrics, default="accuracy", tooltip="What decides which epoch is the best."
+                    "metric",
+                    options=metrics,
+                    default="auto",
+                    tooltip="What decides which epoch is the best. auto: accuracy for classes, RMSE for numbers, mIoU of defects for masks.",
                 ),
                 seed("Decides order and augmentation; one seed gives one result on a CPU."),
                 size(
@@ -247,7 +307,7 @@ class Train(io.ComfyNode):
         cls,
         network: Network,
         dataset: Dataset,
-        loss: Loss | None = None,
+        loss: Loss | LossSum | None = None,
         optimizer: Optimizer | None = None,
         **settings,
     ) -> io.NodeOutput:
@@ -267,7 +327,7 @@ def train(
     node_id: str,
     network: Network,
     dataset: Dataset,
-    loss: Loss | None,
+    loss: Loss | LossSum | None,
     optimizer: Optimizer | None,
     settings: FitSettings,
 ) -> Run:
@@ -278,11 +338,11 @@ def train(
         settings = settings.on(host().device().type)
     folder = writable(f"runs/{run_name(network, dataset, run_key(network, dataset, loss, optimizer, settings))}")
     host().free_memory(4 * 4 * network.spec.parameters)  # weights, gradients and Adam's two averages, 4 bytes each
-    live = LiveTraining(node_id, settings.metric)
+    live = LiveTraining(node_id, settings.for_task(dataset.task).metric)
     with closing(fit(network, dataset, loss, optimizer, settings, folder)) as steps:
         for progress in steps:
             live.update(progress)
     return Run.load(folder)
 
 
-NODES: list[type[io.ComfyNode]] = [LossNode, OptimizerNode, Train]
+NODES: list[type[io.ComfyNode]] = [LossNode, CombineLosses, OptimizerNode, Train]

@@ -3,7 +3,7 @@
 from .dataset import Dataset
 from .evaluate import Prediction, Report, activations, evaluate, predict
 from .fit import FitSettings, Progress, fit, run_key
-from .losses import LOSSES, Loss
+from .losses import LOSSES, Loss, LossSum
 from .optimizers import OPTIMIZERS, SCHEDULES, Optimizer
 from .run import Epoch, Run
 
@@ -15,6 +15,7 @@ __all__ = [
     "Epoch",
     "FitSettings",
     "Loss",
+    "LossSum",
     "Optimizer",
     "Prediction",
     "Progress",

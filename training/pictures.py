@@ -74,8 +74,8 @@ def to_pil(picture: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array)).convert("RGB")
 
 
-def confusion_picture(matrix: Tensor, classes: Sequence[str]) -> Image.Image:
-    """The confusion matrix (rows: true class, columns: predicted) with each row's shares as colour and its counts as text."""
+def confusion_picture(matrix: Tensor, classes: Sequence[str], as_shares: bool = False) -> Image.Image:
+    """The confusion matrix (rows: true class, columns: predicted) with each row's shares as colour, and its counts (or shares) as text."""
     figure, axes = curve_figure(max(4.5, 1.6 + 0.5 * len(classes)), max(4.0, 1.2 + 0.5 * len(classes)))
     shares = (matrix / matrix.sum(1, keepdim=True).clamp(min=1)).numpy()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -86,10 +86,11 @@ def confusion_picture(matrix: Tensor, classes: Sequence[str]) -> Image.Image:
     if len(classes) <= 30:
         for row, line in enumerate(matrix.tolist()):
             for column, count in enumerate(line):
+                text = f"{100 * shares[row, column]:.1f} %" if as_shares else str(int(count))
                 axes.text(
                     column,
                     row,
-                    str(int(count)) if count else "",
+                    text if count else "",
                     ha="center",
                     va="center",
                     fontsize=9,

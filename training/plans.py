@@ -30,6 +30,8 @@ from ..nn_layers.tensor import untrained
 from . import sources
 from .dataset import Dataset
 from .losses import LOSSES, Loss, LossSum
+from .segmentation.coco import coco_dataset
+from .segmentation.folders import masked_folder
 from .transforms import Transform
 
 if TYPE_CHECKING:
@@ -290,5 +292,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": sources.digits,
     "image_folder": sources.image_folder,
     "table": sources.table,
+    "masks": masked_folder,
+    "coco": coco_dataset,
 }
 """Kind → reader. Its annotated arguments are the settings; those of type Path are taken as relative to the file they are written in."""

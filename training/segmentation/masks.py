@@ -16,6 +16,7 @@ from ...nn_layers.errors import InputError
 from ..transforms import IGNORE
 
 MAX_CLASSES = 255
+UNREADABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # what Pillow raises
 
 Color = tuple[int, int, int]
 Coding = Literal["index", "binary", "colors"]
@@ -36,7 +37,7 @@ def parse_colors(text: str) -> tuple[tuple[str, Color], ...]:
     """A colour table: a line per class, its name and three numbers from 0 to 255, such as `crack 255 0 0`; the first line is the background.
 
     Raises:
-        InputError: A line that is not a name and three such numbers.
+        InputError: A line that is not a name and three such numbers, or two lines with one colour.
     """
     table = []
     for line in text.splitlines():
@@ -44,11 +45,14 @@ def parse_colors(text: str) -> tuple[tuple[str, Color], ...]:
         if not words:
             continue
         *name, red, green, blue = words if len(words) > 3 else ("", *words, *("",) * (3 - len(words)))
-        if not all(value.isdigit() and int(value) < 256 for value in (red, green, blue)) or not any(name):
+        if not all(value.isdecimal() and int(value) < 256 for value in (red, green, blue)) or not any(name):
             raise InputError(
                 f"colors has the line {line.strip()!r}; write a name and red, green and blue from 0 to 255, such as: crack 255 0 0."
             )
-        table.append((" ".join(name), (int(red), int(green), int(blue))))
+        color = int(red), int(green), int(blue)
+        if same := [other for other, known in table if known == color]:
+            raise InputError(f"colors gives {' '.join(name)} and {same[0]} the same colour; each class needs its own.")
+        table.append((" ".join(name), color))
     return tuple(table)
 
 
@@ -72,15 +76,17 @@ class MaskFile:
         Raises:
             InputError: The file cannot be read, or holds a value or a colour that is no class.
         """
-        values = read_values(self.path)
+        values = read_values(self.path, self.coding == "colors")
         if self.coding == "colors":
             return torch.from_numpy(self._lookup(values))
         if values.ndim == 3:
             values = _grey(self.path, values)
         if self.coding == "binary":
             return torch.from_numpy((values > values.dtype.type(127)).astype(np.uint8))
-        if values.max(initial=0) > IGNORE:
-            raise InputError(f"mask {self.path.name} has the value {values.max()}; class numbers go from 0 to 254.")
+        if values.dtype != np.uint8 and (wrong := values[(values < 0) | (values > IGNORE)]).size:
+            raise InputError(
+                f"mask {self.path.name} has the value {wrong[0]}; class numbers go from 0 to 254, and 255 does not count."
+            )
         return torch.from_numpy(values.astype(np.uint8))
 
     def fingerprint(self) -> bytes:
@@ -119,25 +125,34 @@ class NoDefect:
         return f"background {self.height} {self.width}".encode()
 
 
-def read_values(path: Path) -> np.ndarray:
-    """The numbers in a mask file: [height, width] of palette or grey values, or uint8 [height, width, 3] of colours."""
+def read_values(path: Path, as_colors: bool = False) -> np.ndarray:
+    """The numbers in a mask file: [height, width] of palette or grey values, or uint8 [height, width, 3] of colours.
+
+    Args:
+        as_colors: Give the colours of a palette file, not its numbers.
+    """
     try:
         with Image.open(path) as picture:
+            if as_colors and picture.mode == "P":
+                picture = picture.convert("RGB")
             if picture.mode in ("P", "L", "1") or picture.mode.startswith("I"):
                 return np.asarray(picture).astype(np.uint8) * 255 if picture.mode == "1" else np.asarray(picture)
             if picture.mode == "LA":
                 return np.asarray(picture.convert("L"))
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise InputError(f"mask {path} cannot be read ({error}); replace the file or remove it.") from error
 
 
 def palette_of(path: Path) -> tuple[Color, ...]:
     """The colours of a palette PNG; empty for any other file."""
-    with Image.open(path) as picture:
-        if picture.mode != "P":
-            return ()
-        flat = picture.getpalette() or []
+    try:
+        with Image.open(path) as picture:
+            if picture.mode != "P":
+                return ()
+            flat = picture.getpalette() or []
+    except UNREADABLE as error:
+        raise InputError(f"mask {path} cannot be read ({error}); replace the file or remove it.") from error
     return tuple(zip(*[iter(flat)] * 3, strict=False))
 
 

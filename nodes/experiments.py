@@ -1,0 +1,198 @@
+"""Menu "Visionsmith/Experiments": many trainings side by side, and the recipes they begin from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..nn_layers import InputError, Network
+from ..replace import gradients, ordinary
+from ..training import Dataset, FitSettings, Loss, LossSum, Optimizer, Run
+from ..training import transforms as tf
+from ..training.experiment import Experiment, TrialProgress, run_experiment
+from ..training.metrics import METRICS
+from ..training.trial import TRAIN
+from .data import dataset_input, dataset_output
+from .host import host, image_from_pil, writable
+from .widgets import size
+from .wires import DatasetWire, LossWire, NetworkWire, OptimizerWire
+
+
+class ExperimentNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        def several(wire, id: str, tooltip: str, least: int = 1) -> io.Input:
+            template = io.Autogrow.TemplatePrefix(wire.Input(id, tooltip=tooltip), prefix=id, min=least, max=24)
+            return io.Autogrow.Input(f"{id}s", template=template, tooltip=tooltip)
+
+        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names)]))
+        return io.Schema(
+            node_id="VisionsmithExperiment",
+            display_name="Experiment",
+            category="Visionsmith/Experiments",
+            description=(
+                "Train every network on every dataset with every loss and every seed, one after another, and compare them in one table. What is "
+                "finished is found on disk, so that a stopped experiment goes on where it was."
+            ),
+            search_aliases=["compare models", "benchmark", "grid search", "ablation", "sweep", "table"],
+            inputs=[
+                several(NetworkWire, "network", "One of the networks to compare; each is drawn anew from every seed."),
+                several(DatasetWire, "dataset", "One of the datasets to train on."),
+                several(LossWire, "loss", "One of the losses to compare; without any the usual one.", least=0),
+                OptimizerWire.Input("optimizer", optional=True, tooltip="Without one: AdamW, learning rate 0.001, cosine."),
+                io.String.Input("name", default="comparison", tooltip="Folder below ComfyUI's output folder, in experiments."),
+                io.String.Input("seeds", default="0", tooltip="Seeds divided by commas; with several the table has mean ± deviation."),
+                size("epochs", 10, "Times through the training samples.", max=1_000_000),
+                size("max_steps", 0, "Optimizer steps instead of epochs; 0 counts epochs.", min=0, max=100_000_000),
+                size("batch_size", 8, "Samples at a time."),
+                io.Combo.Input("metric", options=metrics, default="auto", tooltip="What decides which epoch is the best of each training."),
+                io.String.Input(
+                    "choose_by",
+                    default="",
+                    tooltip="Metrics whose mean decides which training is the best, such as: mIoU, mAcc. Empty for the task's usual one.",
+                ),
+            ],
+            outputs=[
+                NetworkWire.Output(display_name="best", tooltip="The best network, at its best epoch."),
+                io.String.Output(display_name="table", tooltip="The table as Markdown, the best of each column in bold."),
+                io.Image.Output(display_name="picture", tooltip="The table as a picture."),
+                io.String.Output(display_name="folder", tooltip="Where all trainings, the table as CSV and the pictures are."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls,
+        networks: dict,
+        datasets: dict,
+        name: str,
+        seeds: str,
+        choose_by: str,
+        losses: dict | None = None,
+        optimizer: Optimizer | None = None,
+        **settings,
+    ) -> io.NodeOutput:
+        node = cls.hidden.unique_id
+        with gradients():
+            nets: list[Network] = [ordinary(network) for network in networks.values() if network is not None]
+            data: list[Dataset] = [ordinary(dataset) for dataset in datasets.values() if dataset is not None]
+            given: list[Loss | LossSum] = [loss for loss in (losses or {}).values() if loss is not None]
+            given = given or [Loss("mean squared error" if data and data[0].task == "regression" else "cross entropy")]
+            experiment = Experiment(
+                "experiments",
+                name.strip() or "comparison",
+                _named(nets, (network.spec.name for network in nets)),
+                _named(data, (dataset.name for dataset in data)),
+                _named(given, (loss.title for loss in given)),
+                optimizer or Optimizer(),
+                FitSettings(device=host().device().type, **settings),
+                read_seeds(seeds),
+            )
+            root = writable(experiment.project).parent
+            results = run_experiment(experiment, root, _Watch(node))
+            if len(results.failed) == len(results.rows):
+                raise InputError(f"no training succeeded; the first failed because {results.failed[0].error}")
+            by = tuple(metric.strip() for metric in choose_by.split(",") if metric.strip())
+            row, used, on = results.best(by)
+            folder = experiment.folder(root)
+            best = Run.load(folder / row.folder / TRAIN).network()
+        picture = image_from_pil(results.picture())
+        text = f"best by {', '.join(used)} on {on}: {row.model}, {row.dataset}, {row.loss}, seed {row.seed}"
+        host().text(node, text)
+        ui = {**host().preview(picture, cls), "text": [f"{text}\n\n{results.text()}"], "headline": [text]}
+        return io.NodeOutput(best, results.markdown(), picture, str(folder), ui=ui)
+
+
+def _named(things: list, names: Iterable[str]) -> dict:
+    """The things by name; of several with one name the later ones get a number."""
+    found: dict = {}
+    for thing, name in zip(things, names, strict=True):
+        count = sum(known == name or known.startswith(f"{name} #") for known in found)
+        found[f"{name} #{count + 1}" if count else name] = thing
+    return found
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from a text field, divided by commas or spaces.
+
+    Raises:
+        InputError: Something that is no whole number from 0 up, or nothing at all.
+    """
+    words = text.replace(",", " ").split()
+    if not words or not all(word.isdigit() for word in words):
+        raise InputError(f"seeds is {text!r}; write whole numbers divided by commas, such as 0, 1, 2.")
+    return tuple(dict.fromkeys(map(int, words)))
+
+
+class _Watch:
+    """Moves the node's progress bar, tells which training is at work, and looks for Cancel."""
+
+    def __init__(self, node: str):
+        self.node, self.shown = node, ""
+
+    def __call__(self, progress: TrialProgress) -> None:
+        host().check_interrupt()
+        host().progress(self.node, int(1000 * (progress.finished + progress.share)), 1000 * progress.count)
+        text = f"{progress.finished}/{progress.count} done · {progress.stage}: {progress.trial.title}"
+        if text != self.shown:
+            self.shown = text
+            host().text(self.node, text)
+
+
+RECIPES = {
+    "mmsegmentation 40k": (512, 8, 40_000, 4_000, 1_500),
+    "8k steps, 512 px": (512, 8, 8_000, 800, 300),
+    "2k steps, 256 px (CPU)": (256, 8, 2_000, 200, 100),
+}
+"""Name → window in pixels, batch size, steps, steps between two validations, warm-up."""
+
+
+class SegmentationRecipe(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithSegmentationRecipe",
+            display_name="Segmentation Recipe",
+            category="Visionsmith/Experiments",
+            description=(
+                "A proven way to train a segmenter, whole: windows of pictures enlarged 0.5 to 3 times with at most 75 % of one class, mirroring, "
+                "changes of light, AdamW 0.001 with weight decay 0.05, warm-up, polynomial decay."
+            ),
+            search_aliases=["preset", "mmsegmentation", "schedule", "polylr", "hyperparameters"],
+            inputs=[
+                dataset_input(),
+                io.Combo.Input(
+                    "recipe",
+                    options=list(RECIPES),
+                    default="2k steps, 256 px (CPU)",
+                    tooltip="How long, and how large the windows; give the network the same window.",
+                ),
+            ],
+            outputs=[
+                dataset_output(),
+                OptimizerWire.Output(display_name="optimizer", tooltip="For Train or Experiment."),
+                io.Int.Output(display_name="batch_size", tooltip="For Train or Experiment."),
+                io.Int.Output(display_name="max_steps", tooltip="For Train or Experiment."),
+                io.Int.Output(display_name="window", tooltip="For Segmentation Model."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, dataset: Dataset, recipe: str) -> io.NodeOutput:
+        window, batch_size, steps, between, warmup = RECIPES[recipe]
+        count = math.ceil(between * batch_size / len(dataset.split("train")))
+        place = tf.DefectWindow(p=0.0, smallest=0.5, largest=3.0, most=0.75, count=count)
+        light = tf.Color(brightness=0.125, contrast=0.5, saturation=0.5, hue=0.07)
+        dataset = replace(dataset, transforms=()).with_transforms(tf.Normalize("imagenet"), place, tf.Flip(), light)
+        optimizer = Optimizer(
+            "AdamW", 1e-3, weight_decay=0.05, schedule="poly", power=0.9, eta_min=1e-4, end=steps, warmup=warmup
+        )
+        return io.NodeOutput(dataset, optimizer, batch_size, steps, window)
+
+
+NODES: list[type[io.ComfyNode]] = [ExperimentNode, SegmentationRecipe]
