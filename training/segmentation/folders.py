@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ...nn_layers.errors import InputError
-from ..dataset import Dataset
+from ..dataset import SPLITS, Dataset
 from ..sources import PICTURES, SPLIT_FOLDERS, OnProgress, count_pictures, name_some, shares, subfolders, unreadable
 from .masks import Color, MaskFile, NoDefect, find_coding, palette_of, parse_colors
 from .samples import Mask, MaskedFiles, MaskedTensors, pixel_counts, segmentation_dataset
@@ -54,7 +54,7 @@ def masked_folder(
         colors: The colour table for "colors", see `parse_colors`.
         color: Read pictures as RGB; otherwise as grey.
         missing: What a picture without a mask is: a reason to refuse the folder, left out, or without defects.
-        on_progress: Called with files looked at and files in all; may raise to stop.
+        on_progress: Called with files looked at and files in all (every picture counts twice, alone and with its mask); may raise to stop.
 
     Raises:
         InputError: Nothing to read, missing masks, masks of another size or with unknown classes, unreadable files.
@@ -63,8 +63,10 @@ def masked_folder(
     made = len(pairs) > 1
     notes: list[str] = []
     pairs = {split: _settle_missing(split, found, missing, notes) for split, found in pairs.items()}
+    pairs = {split: found for split, found in pairs.items() if found}
     every = [pair for found in pairs.values() for pair in found]
-    if broken := unreadable([picture for picture, _ in every], None):
+    looked_at = _Looking(2 * len(every), on_progress)
+    if broken := unreadable([picture for picture, _ in every], looked_at.count_one):
         raise InputError(
             f"{count_pictures(broken)} in {folder} cannot be read: {name_some(broken)}; replace or remove them."
         )
@@ -73,24 +75,44 @@ def masked_folder(
         raise InputError(
             f"{folder} has pictures but no masks; put a mask of the same name beside each picture's folder."
         )
+    if "train" not in pairs:
+        raise InputError(f"train of {folder.name} has no picture with a mask; add masks, or set missing to background.")
     table = parse_colors(colors)
-    coding = find_coding(files, "colors" if table and coding == "auto" else coding)
+    found_out = coding == "auto" and not table
+    coding = find_coding(looked_at.watched(files), "colors" if table and coding == "auto" else coding)
     if coding == "colors" and not table:
         raise InputError("coding is colors, but colors is empty; give a line per class, such as: crack 255 0 0.")
-    palette = [value for _, value in table] if coding == "colors" else list(palette_of(files[0]))
-    reading = (coding, tuple(value for _, value in table) if coding == "colors" else ())
-    looked_at = _Looking(len(every), on_progress)
-    samples = {split: _samples(found, reading, color, looked_at) for split, found in pairs.items()}
+    drawn_in = tuple(value for _, value in table) if coding == "colors" else ()
+    samples = {split: _samples(found, (coding, drawn_in), color, looked_at) for split, found in pairs.items()}
+    if found_out and coding == "index" and not classes:
+        _refuse_gaps(folder, torch.cat([x.targets for x in samples.values()]).sum(0))
     return segmentation_dataset(
         folder.name,
         samples,
         tuple(classes) or tuple(name for name, _ in table),
-        palette,
+        drawn_in or (_palette(files[0]) if coding == "index" else ()),
         shares=None if made else shares(val, test),
         by_chance=by_chance,
         seed=seed,
         notes=(*notes, *looked_at.notes()),
     )
+
+
+def _palette(file: Path) -> tuple[Color, ...]:
+    """The colours of a palette file, unless they are just its numbers as shades of grey, in which nobody could tell classes apart."""
+    colors = palette_of(file)
+    return () if all(color == (i, i, i) for i, color in enumerate(colors)) else colors
+
+
+def _refuse_gaps(folder: Path, counts: torch.Tensor) -> None:
+    """Refuse grey values that were taken for class numbers but cannot be: black and white with soft edges, or steps of grey."""
+    values = counts.nonzero()[:, 0].tolist()
+    if values and values[-1] >= len(values):
+        shown = ", ".join(map(str, values[:6])) + (" …" if len(values) > 6 else "")
+        raise InputError(
+            f"the masks of {folder.name} have the values {shown}, which are no class numbers one after another; set coding to binary if they "
+            f"are black and white, or name all classes."
+        )
 
 
 def find_pairs(folder: Path, images: str = "", masks: str = "") -> dict[str, list[Pair]]:
@@ -105,11 +127,12 @@ def find_pairs(folder: Path, images: str = "", masks: str = "") -> dict[str, lis
     if "train" in outer and _named(outer["train"], images, IMAGE_FOLDERS):
         return {split: _pairs(_need(sub, images, masks)) for split, sub in outer.items()}
     roots = _need(folder, images, masks)
-    inner = {
-        SPLIT_FOLDERS[sub.name.lower()]: sub.name for sub in subfolders(roots[0]) if sub.name.lower() in SPLIT_FOLDERS
-    }
+    inner, beside = (
+        {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in subfolders(root) if sub.name.lower() in SPLIT_FOLDERS}
+        for root in roots
+    )
     if "train" in inner:
-        return {split: _pairs((roots[0] / name, roots[1] / name)) for split, name in inner.items()}
+        return {split: _pairs((sub, beside.get(split, roots[1] / sub.name))) for split, sub in inner.items()}
     pairs = _pairs(roots)
     return _listed(folder, pairs) or {"train": pairs}
 
@@ -152,17 +175,33 @@ def _listed(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]] | None:
     place = next((folder / name for name in LIST_FOLDERS if (folder / name / "train.txt").is_file()), None)
     if place is None:
         return None
-    by_stem = {picture.stem: (picture, mask) for picture, mask in pairs}
+    by_name = {name: pair for pair in pairs for name in (pair[0].stem, pair[0].name)}
     splits = {}
-    for split in ("train", "val", "test"):
-        if (place / f"{split}.txt").is_file():
-            stems = [
-                Path(line.split()[0]).stem for line in (place / f"{split}.txt").read_text().splitlines() if line.strip()
-            ]
-            if unknown := [stem for stem in stems if stem not in by_stem]:
-                raise InputError(f"{split}.txt names {unknown[0]}, but there is no such picture; correct the list.")
-            splits[split] = [by_stem[stem] for stem in stems]
+    for split in SPLITS:
+        file = place / f"{split}.txt"
+        if file.is_file():
+            lines = [line.strip() for line in _lines(file) if line.strip()]
+            found = [next((by_name[name] for name in _readings(line) if name in by_name), None) for line in lines]
+            if None in found:
+                raise InputError(
+                    f"{file.name} names {lines[found.index(None)]}, but there is no such picture; correct the list."
+                )
+            if not found:
+                raise InputError(f"{file.name} names no pictures; write one name per line, or remove the file.")
+            splits[split] = found
     return splits
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read ({error}); save it as UTF-8 text.") from error
+
+
+def _readings(line: str) -> list[str]:
+    """What a line of a list may mean: a name with or without its ending, or a path and (as some lists have it) that of its mask."""
+    return [name for text in (line, line.split()[0]) for name in (text, Path(text).name, Path(text).stem)]
 
 
 def _settle_missing(split: str, pairs: list[Pair], missing: str, notes: list[str]) -> list[Pair]:
@@ -185,25 +224,44 @@ class _Looking:
         self.done, self.turned, self.deep, self.cmyk = 0, 0, 0, 0
 
     def step(self, mode: str, orientation: int) -> None:
-        """One more file has been looked at."""
-        self.done += 1
+        """One more picture has been looked at with its mask."""
         self.turned += orientation in (2, 3, 4)
         self.deep += mode.startswith("I")
         self.cmyk += mode == "CMYK"
-        if self.on_progress:
+        self.count_one()
+
+    def count_one(self, *_: int) -> None:
+        """One more file has been looked at."""
+        self.done += 1
+        self._tell()
+
+    def watched(self, files: Iterable[Path]) -> Iterator[Path]:
+        """The files one after another; they count only later, but whoever watches can stop here too."""
+        for file in files:
+            self._tell()
+            yield file
+
+    def _tell(self) -> None:
+        if self.on_progress and self.done:
             self.on_progress(self.done, self.count)
 
     def notes(self) -> list[str]:
         """What a person should know."""
         notes = []
-        if self.turned:
+        if self.turned == 1:
+            notes.append(
+                "1 picture is mirrored or upside down by its EXIF entry and is turned upright; check that its mask is, too."
+            )
+        elif self.turned:
             notes.append(
                 f"{self.turned} pictures are mirrored or upside down by their EXIF entry and are turned upright; check that their masks are, too."
             )
         if self.deep:
-            notes.append(f"{self.deep} pictures have 16 bits per value and are read with 8.")
+            have, are = ("picture has", "is") if self.deep == 1 else ("pictures have", "are")
+            notes.append(f"{self.deep} {have} 16 bits per value and {are} read with 8.")
         if self.cmyk:
-            notes.append(f"{self.cmyk} pictures are CMYK and are read as RGB.")
+            are = "picture is CMYK and is" if self.cmyk == 1 else "pictures are CMYK and are"
+            notes.append(f"{self.cmyk} {are} read as RGB.")
         return notes
 
 
