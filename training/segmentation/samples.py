@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...nn_layers.errors import InputError
 from ..dataset import SPLITS, Dataset, PictureFiles, Samples, Subset, stratified_split
-from .masks import IGNORE, Color, default_colors
+from .masks import IGNORE, MAX_CLASSES, Color, default_colors
 
 
 class Mask(Protocol):
@@ -45,9 +45,14 @@ class MaskedFiles(PictureFiles):
         """The mask of one picture.
 
         Raises:
-            InputError: It is not of the picture's size any more, or holds more classes than when the dataset was made.
+            InputError: The file cannot be read, or is not what it was when the dataset was made.
         """
-        return self.masks[index].read()
+        mask, known = self.masks[index].read(), self.targets[index]
+        if not torch.equal(pixel_counts(mask, len(known)), known):
+            raise InputError(
+                f"the mask of {self.name(index)} has changed since the dataset was read; run the dataset node again."
+            )
+        return mask
 
     def fingerprint(self) -> bytes:
         digest = hashlib.sha256(super().fingerprint())
@@ -86,7 +91,7 @@ class MaskedTensors:
 
 def pixel_counts(mask: Tensor, classes: int = 256) -> Tensor:
     """int64 [classes]: the pixels of each class in a mask uint8 [height, width]; ignored pixels are left out."""
-    counts = torch.bincount(mask.flatten().long(), minlength=256)
+    counts = torch.bincount(mask.flatten(), minlength=256)
     counts[IGNORE] = 0
     return counts[:classes]
 
@@ -137,6 +142,10 @@ def segmentation_dataset(
         raise InputError(
             f"the mask of {place} ({split}) has class number {highest}, but there are {len(classes)} classes (0 to {len(classes) - 1}): "
             f"{', '.join(classes)}; name all classes or correct the mask."
+        )
+    if len(classes) > MAX_CLASSES:
+        raise InputError(
+            f"{name} has {len(classes)} classes, but at most {MAX_CLASSES} fit into a mask; leave some out or join them."
         )
     if not counts[:, 1:].any():
         raise InputError(
