@@ -1,0 +1,228 @@
+"""Menu "Visionsmith/Erase": take things out of pictures."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..imaging.erase import (
+    BIG_LAMA,
+    METHODS,
+    EraseSettings,
+    Fill,
+    LaMa,
+    erase,
+    find_lama,
+    load_lama,
+    load_simple_lama,
+    preferred,
+)
+from ..imaging.weights import download as fetch
+from ..nn_layers.errors import InputError
+from .host import host, writable
+from .widgets import size
+
+LaMaWire = io.Custom("VISIONSMITH_LAMA")
+AUTO, WITH_MODEL = "auto", "LaMa"
+
+
+class LoadLaMa(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithLoadLaMa",
+            display_name="Load LaMa",
+            category="Visionsmith/Erase",
+            description="Read a LaMa network, which fills holes in pictures, from models/lama or models/inpaint.",
+            search_aliases=["big-lama", "inpaint model", "object removal model", "simple-lama", "load inpaint"],
+            inputs=[
+                io.String.Input(
+                    "model",
+                    default="big-lama.pt",
+                    tooltip="A .pt or .safetensors file below models/lama or models/inpaint, or the one that the environment variable "
+                    "LAMA_MODEL names. Empty takes the first.",
+                ),
+                io.Boolean.Input("download", default=False, tooltip=f"If the file is missing, fetch {BIG_LAMA} into models/lama and check it."),
+                io.Combo.Input(
+                    "backend",
+                    options=["spandrel", "simple-lama-inpainting"],
+                    default="spandrel",
+                    tooltip="What runs it. simple-lama-inpainting must be installed, takes one region at a time and gives the same pictures.",
+                    advanced=True,
+                ),
+                size(
+                    "limit",
+                    1024,
+                    "Pixels: larger regions are scaled down to this for the network, which fills large holes better so; 0 for never.",
+                    min=0,
+                    max=8192,
+                    advanced=True,
+                ),
+            ],
+            outputs=[LaMaWire.Output(display_name="lama", tooltip="For Remove Object.")],
+            hidden=[io.Hidden.unique_id],
+        )  # fmt: skip
+
+    @classmethod
+    def execute(cls, model: str, download: bool, backend: str, limit: int) -> io.NodeOutput:
+        folders = [folder for kind in ("lama", "inpaint") for folder in host().model_folders(kind)]
+        try:
+            path = find_lama(model, folders)
+        except InputError:
+            if not download:
+                raise
+            path = fetch(BIG_LAMA, writable("lama", "models"), cls._watch())
+        if backend == "simple-lama-inpainting":
+            return io.NodeOutput(load_simple_lama(path, host().device()))
+        return io.NodeOutput(load_lama(path, host().device(), limit))
+
+    @classmethod
+    def _watch(cls):
+        def on_progress(done: int, total: int) -> None:
+            host().check_interrupt()
+            host().progress(cls.hidden.unique_id, done, total)
+
+        return on_progress
+
+
+class RemoveObject(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithRemoveObject",
+            display_name="Remove Object",
+            category="Visionsmith/Erase",
+            description="Erase what a mask covers and fill the place from around it. Everything outside of the mask stays exactly as it is.",
+            search_aliases=["erase", "inpaint", "lama", "remover", "cleanup", "watermark", "telea", "navier-stokes", "eraser", "heal"],
+            inputs=[
+                io.Image.Input("images", tooltip="Pictures of any size, with or without transparency."),
+                io.Mask.Input("masks", tooltip="Above a half is erased. One mask for all pictures, one for each, or several for one picture."),
+                LaMaWire.Input("lama", optional=True, tooltip="From Load LaMa. Without it the place is filled by a method that needs no model."),
+                io.Combo.Input(
+                    "method",
+                    options=[AUTO, WITH_MODEL, *METHODS],
+                    default=AUTO,
+                    tooltip="auto takes LaMa if it is wired and telea if not. telea and navier-stokes are OpenCV's, for small things on calm "
+                    "ground; smooth needs nothing installed and leaves no texture.",
+                ),
+                size("grow", 8, "Pixels around the mask that are erased, too. More of them if a shadow or an edge is left behind.", min=0, max=512),
+                size("feather", 4, "Pixels around that in which old and new are mixed.", min=0, max=512),
+                io.Boolean.Input("merge_masks", default=False, tooltip="Erase all masks of the batch from every picture, instead of one mask per picture."),
+                size("margin", 128, "Pixels of surroundings that are looked at around each hole.", min=16, max=4096, advanced=True),
+                size(
+                    "whole_up_to",
+                    800,
+                    "Pixels: pictures whose longer side is no longer than this are looked at as a whole, larger ones hole by hole.",
+                    min=0,
+                    max=16384,
+                    advanced=True,
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="images", is_output_list=True, tooltip="The pictures without what was masked."),
+                io.Mask.Output(display_name="changed", is_output_list=True, tooltip="Where they differ from the pictures that came in, with soft edges."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_input_list=True,
+        )  # fmt: skip
+
+    @classmethod
+    def execute(
+        cls,
+        images: list[torch.Tensor],
+        masks: list[torch.Tensor],
+        method: list[str],
+        grow: list[int],
+        feather: list[int],
+        merge_masks: list[bool],
+        margin: list[int],
+        whole_up_to: list[int],
+        lama: list[Any] | None = None,
+    ) -> io.NodeOutput:
+        settings = EraseSettings(first(grow), first(feather), first(whole_up_to), first(margin), first(merge_masks))
+        fill = chosen_fill(first(method), first(lama))
+        jobs, regions = matched(as_list(images), as_list(masks)), 0
+        pictures, changed = [], []
+        if isinstance(fill, LaMa) and fill.device.type != "cpu":
+            host().free_memory(fill.bytes)
+        with fill.on_device() if isinstance(fill, LaMa) else nullcontext():
+            for number, (image, mask) in enumerate(jobs):
+                erased = erase(image, mask, fill, settings, cls._watch(number, len(jobs)))
+                pictures.append(erased.images)
+                changed.append(erased.changed)
+                regions += erased.regions
+        name = getattr(fill, "name", first(method))
+        host().text(
+            cls.hidden.unique_id,
+            f"{regions} region{'s' * (regions > 1)} · {name}" if regions else "The mask is empty: nothing was erased.",
+        )
+        return io.NodeOutput(pictures, changed)
+
+    @classmethod
+    def _watch(cls, number: int, jobs: int):
+        def on_region(done: int, count: int) -> None:
+            host().check_interrupt()
+            host().progress(cls.hidden.unique_id, number + done / count, jobs)
+
+        return on_region
+
+
+def chosen_fill(method: str, lama: Fill | None) -> Fill:
+    """What fills the holes.
+
+    Raises:
+        InputError: LaMa is wanted and not wired.
+    """
+    if method == AUTO:
+        return lama or preferred()
+    if method == WITH_MODEL:
+        if lama is None:
+            raise InputError(
+                "the method is LaMa, but nothing is wired to lama; add a Load LaMa node, or choose another method."
+            )
+        return lama
+    return METHODS[method]
+
+
+def matched(images: list[torch.Tensor], masks: list[torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Which masks belong to which pictures, for lists; the masks of a list that meet a single batch of pictures are one.
+
+    Raises:
+        InputError: The lists do not fit.
+    """
+    if len(images) == 1 and len(masks) > 1:
+        masks = [united(masks)]
+    if len(masks) not in (1, len(images)):
+        raise InputError(
+            f"there is a list of {len(images)} pictures and one of {len(masks)} masks; give a mask for each, or one for all."
+        )
+    return list(zip(images, masks * len(images) if len(masks) == 1 else masks, strict=True))
+
+
+def united(masks: list[torch.Tensor]) -> torch.Tensor:
+    """All masks of a list in one batch: the largest value at every pixel.
+
+    Raises:
+        InputError: They have different sizes.
+    """
+    batch = max(len(mask) for mask in masks)
+    if any(mask.shape[1:] != masks[0].shape[1:] or len(mask) not in (1, batch) for mask in masks):
+        shapes = ", ".join(" × ".join(map(str, mask.shape)) for mask in masks)
+        raise InputError(f"the masks of the list differ in size ({shapes}); give masks of one size.")
+    return torch.stack([mask.expand(batch, *mask.shape[1:]) for mask in masks]).amax(0)
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value as a list, as ComfyUI hands it to a node that takes lists."""
+    return value if isinstance(value, list) else [value]
+
+
+def first(value: Any) -> Any:
+    """The value of a widget, which such a node gets as a list of one."""
+    return as_list(value)[0] if as_list(value) else None
+
+
+NODES: list[type[io.ComfyNode]] = [LoadLaMa, RemoveObject]
