@@ -144,10 +144,22 @@ class Blur:
     sigma: float = 1.5
 
     def build(self) -> v2.Transform:
+        from torchvision import tv_tensors
         from torchvision.transforms import v2
 
+        class Fitting(v2.GaussianBlur):
+            """A blur whose kernel is cut where it would reach over the whole picture, which torchvision refuses."""
+
+            def transform(self, inpt: Tensor, params: dict) -> Tensor:
+                if isinstance(inpt, tv_tensors.Mask):
+                    return inpt
+                kernel = [
+                    min(size, 2 * side - 1) for size, side in zip(self.kernel_size, inpt.shape[:-3:-1], strict=True)
+                ]
+                return v2.functional.gaussian_blur(inpt, kernel, **params)
+
         size = 2 * math.ceil(2 * self.sigma) + 1
-        return v2.RandomApply([v2.GaussianBlur(size, (0.1, max(0.1, self.sigma)))], self.p)
+        return v2.RandomApply([Fitting(size, (0.1, max(0.1, self.sigma)))], self.p)
 
 
 @dataclass(frozen=True)

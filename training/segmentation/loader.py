@@ -13,7 +13,7 @@ from ...nn_layers import InputError, Prepare
 from ..dataset import Dataset
 from ..loader import CACHE_BYTES, Batch, scale_and_shift, seeded
 from ..transforms import IGNORE, RANDOM, Cutout, DefectWindow, Mixup, RandomCrop, RandomResizedCrop
-from .samples import MaskedSamples
+from .samples import MaskedSamples, pixel_counts
 
 UNSUITABLE = (RandomCrop, RandomResizedCrop, Mixup)
 TRIES = 10
@@ -79,6 +79,7 @@ class MaskLoader:
             batch_sampler=[batch.tolist() for batch in batches],
             num_workers=self.workers,
             collate_fn=_stacked,
+            generator=torch.Generator(),  # its own, or the random numbers of dropout would depend on the workers
             multiprocessing_context="fork",  # spawned workers would import ComfyUI's main script again
         )
 
@@ -132,7 +133,7 @@ class MaskLoader:
         free = [have - want for have, want in zip(mask.shape, (height, width), strict=True)]
         kinds = []
         if float(torch.rand(())) < self.window.p:
-            kinds = [kind for kind in mask.unique().tolist() if kind not in (0, IGNORE)]
+            kinds = pixel_counts(mask)[1:].nonzero()[:, 0].add(1).tolist()
         if not kinds:
             return tuple(_anywhere(spare) for spare in free)
         kind = kinds[int(torch.randint(len(kinds), ()))]
@@ -161,7 +162,8 @@ def window(tensor: Tensor, top: int, left: int, height: int, width: int, fill: i
     """The part of [..., any, any] that a window covers; `fill` where it hangs over the edge."""
     bottom, right = top + height, left + width
     inside = tensor[..., max(0, top) : max(0, bottom), max(0, left) : max(0, right)]
-    over = (max(0, -left), max(0, right - tensor.shape[-1]), max(0, -top), max(0, bottom - tensor.shape[-2]))
+    sides = -left, right - tensor.shape[-1], -top, bottom - tensor.shape[-2]
+    over = tuple(min(max(0, side), most) for side, most in zip(sides, (width, width, height, height), strict=True))
     return F.pad(inside, over, value=fill) if any(over) else inside
 
 
@@ -180,10 +182,16 @@ def resized(picture: Tensor, mask: Tensor, prepare: Prepare) -> Pair:
 
 
 def padded_box(shape: Sequence[int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Where a picture of `shape` lies after it was fitted into `size` with black around: top, left, height, width."""
+    """Where a picture of `shape` lies after `Prepare.resize` padded it with black and resized it to `size`: top, left, height, width."""
     scale = min(want / have for want, have in zip(size, shape, strict=True))
-    high, wide = (min(want, round(have * scale)) for want, have in zip(size, shape, strict=True))
-    return (size[0] - high) // 2, (size[1] - wide) // 2, high, wide
+    edges = []
+    for want, have in zip(size, shape, strict=True):
+        whole = max(have, round(want / scale))  # the padding is done before, in whole pixels of the picture
+        before = (whole - have) // 2
+        start, end = round(before * want / whole), round((before + have) * want / whole)
+        edges.append((min(start, want - 1), max(1, end - start)))
+    (top, high), (left, wide) = edges
+    return top, left, high, wide
 
 
 def _grey(picture: Tensor, prepare: Prepare) -> Tensor:
