@@ -85,7 +85,7 @@ def regions(mask: torch.Tensor, reach: int, margin: int = 128, trigger: int = 80
 
 
 def _boxes(mask: np.ndarray, near: int) -> list[Box]:
-    """Boxes around the parts of a mask, in whole cells; parts less than about twice `near` pixels apart are one."""
+    """Boxes around the parts of a mask; parts less than about twice `near` pixels apart are one."""
     from scipy import ndimage
 
     height, width = mask.shape
@@ -94,9 +94,14 @@ def _boxes(mask: np.ndarray, near: int) -> list[Box]:
     steps = 2 * (near // CELL) + 1
     labels, _ = ndimage.label(ndimage.maximum_filter(cells, steps), np.ones((3, 3)))
     found = ndimage.find_objects(labels * cells)
-    return [
-        Box(y.start * CELL, x.start * CELL, min(height, y.stop * CELL), min(width, x.stop * CELL)) for y, x in found
-    ]
+    return [_exact(mask, slice(y.start * CELL, y.stop * CELL), slice(x.start * CELL, x.stop * CELL)) for y, x in found]
+
+
+def _exact(mask: np.ndarray, rows: slice, columns: slice) -> Box:
+    """The box around what is masked in these rows and columns."""
+    part = mask[rows, columns]
+    y, x = part.any(1).nonzero()[0].tolist(), part.any(0).nonzero()[0].tolist()
+    return Box(rows.start + y[0], columns.start + x[0], rows.start + y[-1] + 1, columns.start + x[-1] + 1)
 
 
 def _merged(holes: list[Box], margin: int, height: int, width: int) -> list[Box]:

@@ -24,12 +24,12 @@ class Server(BaseHTTPRequestHandler):
             return
         if self.path == "/whole":
             start = 0
+        self.server.starts.append(start)
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
         stop = len(CONTENT) // 2 if self.path == "/half" and not start else len(CONTENT)
         self.wfile.write(CONTENT[start:stop])
-        self.server.starts.append(start)
 
     def log_message(self, *args):
         pass
