@@ -65,6 +65,23 @@ class PreviewImage(io.ComfyNode):
         return io.NodeOutput(ui=host().preview(images, cls))
 
 
+class MaskPreview(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="MaskPreview",
+            display_name="Preview Mask",
+            category="mask",
+            inputs=[io.Mask.Input("mask")],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, mask: torch.Tensor) -> io.NodeOutput:
+        return io.NodeOutput(ui=host().preview(mask.reshape(-1, *mask.shape[-2:], 1).expand(-1, -1, -1, 3), cls))
+
+
 class PreviewAny(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -127,6 +144,7 @@ NODES: list[type[io.ComfyNode]] = [
     LoadImage,
     SaveImage,
     PreviewImage,
+    MaskPreview,
     PreviewAny,
     ImageBatch,
     _primitive("PrimitiveInt", io.Int, 0),

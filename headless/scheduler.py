@@ -51,21 +51,55 @@ def run(
         node = nodes[workflow.nodes[node_id]["class_type"]]
         try:
             with torch.inference_mode():
-                output = _execute(node, node_id, workflow, outputs)
+                results = _execute(node, node_id, workflow, outputs)
         except Exception as error:
             raise NodeError(node_id, title, error) from error
-        outputs[node_id] = tuple(output.result or ())
+        outputs[node_id] = _gathered(node, results)
         for source in set(workflow.sources(node_id)):  # what nobody will read any more is let go
             readers[source] -= 1
             if not readers[source]:
                 del outputs[source]
-        on_result(Result(node_id, title, _ui(output)))
+        on_result(Result(node_id, title, _ui(results)))
+
+
+class Listed(list):
+    """What a list output gives: nodes that read it run once for each of its values, as in ComfyUI."""
+
+
+def _gathered(node: type[io.ComfyNode], results: list[io.NodeOutput]) -> tuple[Any, ...]:
+    """A node's outputs: values, or lists of them where an output is a list or the node ran more than once."""
+    entries = node.GET_SCHEMA().outputs
+    if len(results) == 1:
+        values = results[0].result or ()
+        return tuple(
+            Listed(value) if entry.is_output_list else value for entry, value in zip(entries, values, strict=False)
+        )
+    columns = zip(*(result.result or () for result in results), strict=True)
+    return tuple(
+        Listed(part for value in column for part in value) if entry.is_output_list else Listed(column)
+        for entry, column in zip(entries, columns, strict=False)
+    )
 
 
 def _execute(
     node: type[io.ComfyNode], node_id: str, workflow: Workflow, outputs: dict[str, tuple[Any, ...]]
+) -> list[io.NodeOutput]:
+    """Run a node once, or once for each value where an input reads a list; of shorter lists the last value is repeated."""
+    schema, values = node.GET_SCHEMA(), workflow.nodes[node_id]["inputs"]
+    given = {key: outputs[value[0]][value[1]] for key, value in values.items() if is_link(value)}
+    lists = {key: value for key, value in given.items() if isinstance(value, Listed)}
+    if not lists or schema.is_input_list:
+        return [_execute_once(node, node_id, workflow, _arguments(schema.inputs, values, given))]
+    count = max(map(len, lists.values()))
+    if not all(lists.values()):
+        raise ValueError("a list that is wired into this node is empty.")
+    rows = ({**given, **{key: v[min(i, len(v) - 1)] for key, v in lists.items()}} for i in range(count))
+    return [_execute_once(node, node_id, workflow, _arguments(schema.inputs, values, row)) for row in rows]
+
+
+def _execute_once(
+    node: type[io.ComfyNode], node_id: str, workflow: Workflow, arguments: dict[str, Any]
 ) -> io.NodeOutput:
-    arguments = _arguments(node.GET_SCHEMA().inputs, workflow.nodes[node_id]["inputs"], outputs)
     hidden = {
         io.Hidden.unique_id: node_id,
         io.Hidden.prompt: workflow.nodes,
@@ -89,15 +123,15 @@ def _overrides(node: type[io.ComfyNode], name: str) -> bool:
     return getattr(node, name).__func__ is not getattr(io.ComfyNode, name).__func__
 
 
-def _arguments(inputs: list[io.Input], values: dict[str, Any], outputs: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """What `execute` is called with: dynamic inputs as dictionaries, absent ones left out or None inside them."""
+def _arguments(inputs: list[io.Input], values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What `execute` is called with: dynamic inputs as dictionaries, absent ones left out or None inside them; `given` is what wires bring."""
     arguments: dict[str, Any] = {entry.id: {} for entry in inputs if isinstance(entry, io.Autogrow.Input)}
     for key, entry, _ in flat_inputs(inputs, values):
         if key not in values:
             continue
         value = values[key]
         if is_link(value):
-            value = outputs[value[0]][value[1]]
+            value = given[key]
         elif isinstance(entry, io.Float.Input):
             value = float(value)
         elif isinstance(entry, io.Int.Input):
@@ -114,7 +148,11 @@ def _put(arguments: dict[str, Any], key: str, value: Any, is_choice: bool) -> No
     arguments[name] = value
 
 
-def _ui(output: io.NodeOutput) -> dict[str, Any]:
-    if output.ui is None:
-        return {}
-    return output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
+def _ui(results: list[io.NodeOutput]) -> dict[str, Any]:
+    """The `ui` entries of a node's runs, put behind each other."""
+    joined: dict[str, Any] = {}
+    for result in results:
+        entry = {} if result.ui is None else result.ui if isinstance(result.ui, dict) else result.ui.as_dict()
+        for key, values in entry.items():
+            joined[key] = [*joined.get(key, ()), *values] if isinstance(values, (list, tuple)) else values
+    return joined

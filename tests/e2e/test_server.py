@@ -6,6 +6,7 @@ import json
 import signal
 import time
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
@@ -43,8 +44,8 @@ def test_every_node_explains_itself(server):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_shipped_workflows_run(server, name, sample_folder):
-    prompt = shipped(name)
+def test_shipped_workflows_run(server, name, sample_folder, defects):
+    prompt = shortened(shipped(name))
     entry = server.run(prompt)
     assert entry["status"]["status_str"] == "success", entry["status"]["messages"][-1]
 
@@ -53,16 +54,49 @@ def test_shipped_workflows_run(server, name, sample_folder):
         if node["class_type"] in (
             "VisionsmithTest",
             "VisionsmithPredict",
+            "VisionsmithPredictSegmentation",
+            "VisionsmithThresholdSweep",
             "VisionsmithNetworkSummary",
             "VisionsmithDatasetPreview",
         ):
             for shown in outputs[node_id]["images"]:
                 assert Image.open(io.BytesIO(server.picture(shown))).width > 50
     headline = outputs[node_of(prompt, "Test")]["headline"][0]
-    assert headline.startswith("test accuracy: ")
+    assert headline.startswith(("test accuracy: ", "test mIoU of defects: "))
     if name == "digits-classifier":
         assert float(headline.split()[2]) >= 98
+    if name == "unet-drawn":
+        assert float(headline.split()[-1]) > 0.3  # three epochs see the blots, not yet their edges
     assert outputs[node_of(prompt, "Train")]["visionsmith_curve"][0]["points"]
+
+
+def shortened(prompt):
+    """A workflow that trains a segmenter, with fewer windows and epochs: on two cores the whole of it takes minutes."""
+    if any(node["class_type"] == "VisionsmithSegmentationDataset" for node in prompt.values()):
+        prompt[node_of(prompt, "Train")]["inputs"]["epochs"] = 3
+        for node in prompt.values():
+            if "type.count" in node["inputs"]:
+                node["inputs"]["type.count"] = 1
+    return prompt
+
+
+@pytest.fixture
+def defects(server):
+    """The folder that the segmentation workflows read: grey noise with bright blots, and their masks."""
+    root = server.base / "input" / "defects"
+    random = np.random.default_rng(0)
+    for index in range(20):
+        picture, mask = random.normal(110, 12, (120, 140)), np.zeros((120, 140), np.uint8)
+        for _ in range(2):
+            top, left = random.integers(5, 85), random.integers(5, 100)
+            picture[top : top + 18, left : left + 24] += 90
+            mask[top : top + 18, left : left + 24] = 255
+        for folder, values in (("images", picture.clip(0, 255).astype(np.uint8)), ("masks", mask)):
+            file = root / folder / f"{index:02}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.exists():
+                Image.fromarray(values).save(file)
+    return root
 
 
 @pytest.fixture

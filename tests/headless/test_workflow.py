@@ -58,7 +58,23 @@ class Sum(io.ComfyNode):
         return io.NodeOutput(total, ui={"text": [f"{cls.hidden.unique_id}: {total}"]})
 
 
-NODES = {"Number": Number, "Sum": Sum}
+class Several(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="Several",
+            display_name="Several",
+            category="t",
+            inputs=[],
+            outputs=[io.Float.Output(is_output_list=True)],
+        )
+
+    @classmethod
+    def execute(cls):
+        return io.NodeOutput([1.0, 2.0, 3.0])
+
+
+NODES = {"Number": Number, "Sum": Sum, "Several": Several}
 
 
 def graph(**changes):
@@ -143,6 +159,18 @@ def test_a_failure_names_the_node_and_says_its_sentence():
 
     with pytest.raises(NodeError, match=r"Sum \(b\): loud is not allowed here; switch it off\."):
         run(graph(b__loud=True), NODES, lambda *a: None, lambda *a: None)
+
+
+def test_a_list_output_runs_its_readers_once_for_each_value():
+    from visionsmith.headless.scheduler import run
+    from visionsmith.headless.workflow import Workflow
+
+    workflow = graph().nodes | {"a": {"class_type": "Several", "inputs": {}}}
+    shown = {}
+    run(Workflow(workflow), NODES, lambda *a: None, lambda result: shown.update({result.node_id: result.ui}))
+
+    assert shown["b"]["text"] == ["b: 2.0", "b: 4.0", "b: 6.0"]
+    assert shown["c"]["text"] == ["c: -3.0", "c: -6.0", "c: -9.0"]  # b's values and a's, pair by pair
 
 
 def test_values_are_set_by_id_or_title():
