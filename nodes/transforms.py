@@ -81,11 +81,15 @@ class Transform(io.ComfyNode):
             "blur": [number("p", 0.3, "Probability."), number("sigma", 1.5, "Largest blur in pixels.", max=20.0)],
             "noise": [number("p", 0.3, "Probability."), number("sigma", 0.03, "Deviation; 1 is from black to white.")],
             "defect window": [
-                number("p", 0.5, "Probability that the window lies over a defect; else it lies anywhere."),
+                number(
+                    "p",
+                    0.5,
+                    "Probability that the window lies over a defect, every kind equally often; else it lies anywhere.",
+                ),
                 number("smallest", 1.0, "Least enlargement of the picture.", min=0.1, max=10.0),
                 number("largest", 1.0, "Greatest enlargement of the picture.", min=0.1, max=10.0),
                 number("most", 1.0, "Largest share of one class in a window; 1 for no limit.", min=0.05),
-                size("count", 1, "Windows per picture and epoch.", max=100_000),
+                size("count", 1, "Windows in an epoch for every picture.", max=100_000),
             ],
             "mixup": [number("alpha", 0.2, "How evenly pairs are blended; 0.2 is usual.", min=0.01, max=10.0)],
         }

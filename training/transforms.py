@@ -180,11 +180,11 @@ class DefectWindow:
     """For segmentation: where the window that a network trains on is cut out of a picture.
 
     Attributes:
-        p: Probability that the window is laid over a pixel of a defect, every kind in the picture being equally likely; otherwise
-            it lies anywhere.
+        p: Probability that the window is laid over a pixel of a defect: every kind of the training split is equally likely, and then
+            every picture that has it. Otherwise it lies anywhere in the picture whose turn it is.
         smallest, largest: How much the picture is enlarged for it: a factor between the two, drawn on a logarithmic scale.
         most: Largest share of one class in the window; ten places are tried (mmsegmentation's cat_max_ratio is 0.75; 1 for no limit).
-        count: Windows per picture and epoch.
+        count: Windows in an epoch for every picture of the split.
     """
 
     p: float = 0.5

@@ -13,7 +13,7 @@ from ...nn_layers import InputError, Prepare
 from ..dataset import Dataset
 from ..loader import CACHE_BYTES, Batch, scale_and_shift, seeded
 from ..transforms import IGNORE, RANDOM, Cutout, DefectWindow, Mixup, RandomCrop, RandomResizedCrop
-from .samples import MaskedSamples, pixel_counts
+from .samples import MaskedSamples
 
 UNSUITABLE = (RandomCrop, RandomResizedCrop, Mixup)
 TRIES = 10
@@ -45,6 +45,10 @@ class MaskLoader:
         random = [t for t in dataset.transforms if isinstance(t, RANDOM)]
         self.joint = [t.build() for t in random if not isinstance(t, Cutout)]
         self.cutouts = [t.build() for t in random if isinstance(t, Cutout)]
+        there = self.samples.targets > 0
+        self.kinds = [
+            (kind, there[:, kind].nonzero()[:, 0]) for kind in range(1, there.shape[1]) if there[:, kind].any()
+        ]
         self.cache: dict[int, Pair] = {}
         self.cached_bytes = 0
         self.scale, self.shift = scale_and_shift(prepare)
@@ -87,10 +91,10 @@ class MaskLoader:
         """One augmented window: uint8 [channels, height, width] and uint8 [height, width]."""
         from torchvision import tv_tensors
 
-        picture, mask = self.whole(number // self.window.count)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(hash((self.seed, epoch, number, -3)) % 2**63)
-            picture, mask = self._cut(picture, mask)
+            kind, index = self._choose(number)
+            picture, mask = self._cut(*self.whole(index), kind)
             if self.joint:
                 picture, mask = tv_tensors.Image(picture), tv_tensors.Mask(mask)
                 for transform in self.joint:
@@ -99,6 +103,13 @@ class MaskLoader:
             for cutout in self.cutouts:
                 picture = cutout(picture)
         return picture, mask
+
+    def _choose(self, number: int) -> tuple[int, int]:
+        """What a window is laid over, a kind of defect or 0 for anything, and in which picture."""
+        if not self.kinds or float(torch.rand(())) >= self.window.p:
+            return 0, number // self.window.count
+        kind, pictures = self.kinds[int(torch.randint(len(self.kinds), ()))]
+        return kind, int(pictures[int(torch.randint(len(pictures), ()))])
 
     def whole(self, index: int) -> Pair:
         """A picture and its mask, with the network's channels, resized where the dataset says so."""
@@ -110,13 +121,13 @@ class MaskLoader:
             self.cache[index], self.cached_bytes = (picture, mask), self.cached_bytes + size
         return picture, mask
 
-    def _cut(self, picture: Tensor, mask: Tensor) -> Pair:
-        """The window, enlarged to the network's input size."""
+    def _cut(self, picture: Tensor, mask: Tensor, kind: int) -> Pair:
+        """A window over a pixel of `kind`, or anywhere, enlarged to the network's input size."""
         low, high = math.log(self.window.smallest), math.log(self.window.largest)
         factor = math.exp(low + (high - low) * float(torch.rand(()))) if high > low else math.exp(low)
         height, width = (max(1, round(side / factor)) for side in (self.prepare.height, self.prepare.width))
         for _ in range(TRIES):
-            top, left = self._place(mask, height, width)
+            top, left = _place(mask, height, width, kind)
             cut = window(mask, top, left, height, width, IGNORE)
             if self.window.most >= 1 or _largest_share(cut) <= self.window.most:
                 break
@@ -128,21 +139,18 @@ class MaskLoader:
         cut = F.interpolate(cut[None, None], size, mode="nearest-exact")[0, 0]
         return picture.round().clamp(0, 255).to(torch.uint8), cut
 
-    def _place(self, mask: Tensor, height: int, width: int) -> tuple[int, int]:
-        """Top and left of a window; below 0 where the picture is smaller than the window."""
-        free = [have - want for have, want in zip(mask.shape, (height, width), strict=True)]
-        kinds = []
-        if float(torch.rand(())) < self.window.p:
-            kinds = pixel_counts(mask)[1:].nonzero()[:, 0].add(1).tolist()
-        if not kinds:
-            return tuple(_anywhere(spare) for spare in free)
-        kind = kinds[int(torch.randint(len(kinds), ()))]
-        pixels = (mask == kind).nonzero()
-        pixel = pixels[int(torch.randint(len(pixels), ()))].tolist()
-        return tuple(
-            min(max(at - int(torch.randint(want, ())), 0), spare) if spare > 0 else _anywhere(spare)
-            for at, want, spare in zip(pixel, (height, width), free, strict=True)
-        )
+
+def _place(mask: Tensor, height: int, width: int, kind: int) -> tuple[int, int]:
+    """Top and left of a window; below 0 where the picture is smaller than the window."""
+    free = [have - want for have, want in zip(mask.shape, (height, width), strict=True)]
+    pixels = (mask == kind).nonzero() if kind else mask[:0]
+    if not len(pixels):  # a small defect may be lost when the picture is made smaller
+        return tuple(_anywhere(spare) for spare in free)
+    pixel = pixels[int(torch.randint(len(pixels), ()))].tolist()
+    return tuple(
+        min(max(at - int(torch.randint(want, ())), 0), spare) if spare > 0 else _anywhere(spare)
+        for at, want, spare in zip(pixel, (height, width), free, strict=True)
+    )
 
 
 class _EpochWindows:
