@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..nn_layers.errors import InputError
+from .mapped import MAPPED_PIXELS, mapped
 from .transforms import Transform
 
 TASKS = ("classification", "regression", "segmentation")
@@ -121,20 +122,29 @@ class Subset:
 def read_picture(path: Path, mode: str = "RGB") -> Tensor:
     """Decode a picture file to uint8 [channels, height, width], turned upright as its EXIF entry says.
 
-    16-bit grey is scaled to 8 bits; palettes, CMYK and alpha become `mode`.
+    16-bit grey is scaled to 8 bits; palettes, CMYK and alpha become `mode`. A very large picture is mapped, see `mapped`.
 
     Raises:
         InputError: The file is empty, truncated or no picture.
     """
     try:
         with Image.open(path) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255
-                picture = Image.fromarray((np.asarray(picture, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
-            array = np.array(picture.convert(mode))
+            large = picture.width * picture.height > MAPPED_PIXELS
+        return mapped(path, mode, lambda: _decoded(path, mode)) if large else torch.from_numpy(_decoded(path, mode))
+    except InputError:
+        raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); replace the file or remove it.") from error
-    return torch.from_numpy(array if array.ndim == 3 else array[..., None]).permute(2, 0, 1).contiguous()
+
+
+def _decoded(path: Path, mode: str) -> np.ndarray:
+    """uint8 [channels, height, width]."""
+    with Image.open(path) as picture:
+        picture = ImageOps.exif_transpose(picture)
+        if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255
+            picture = Image.fromarray((np.asarray(picture, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        array = np.array(picture.convert(mode))
+    return np.ascontiguousarray((array if array.ndim == 3 else array[..., None]).transpose(2, 0, 1))
 
 
 @dataclass(frozen=True, eq=False)

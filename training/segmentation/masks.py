@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...nn_layers.errors import InputError
+from ..mapped import MAPPED_PIXELS, mapped
 from ..transforms import IGNORE
 
 MAX_CLASSES = 255
@@ -76,18 +77,29 @@ class MaskFile:
         Raises:
             InputError: The file cannot be read, or holds a value or a colour that is no class.
         """
+        try:
+            with Image.open(self.path) as picture:
+                large = picture.width * picture.height > MAPPED_PIXELS
+        except UNREADABLE:
+            large = False  # `read_values` says what is wrong
+        if large:
+            return mapped(self.path, f"{self.coding} {self.colors}", self._classes)
+        return torch.from_numpy(self._classes())
+
+    def _classes(self) -> np.ndarray:
+        """uint8 [height, width] of class numbers."""
         values = read_values(self.path, self.coding == "colors")
         if self.coding == "colors":
-            return torch.from_numpy(self._lookup(values))
+            return self._lookup(values)
         if values.ndim == 3:
             values = _grey(self.path, values)
         if self.coding == "binary":
-            return torch.from_numpy((values > values.dtype.type(127)).astype(np.uint8))
+            return (values > values.dtype.type(127)).astype(np.uint8)
         if values.dtype != np.uint8 and (wrong := values[(values < 0) | (values > IGNORE)]).size:
             raise InputError(
                 f"mask {self.path.name} has the value {wrong[0]}; class numbers go from 0 to 254, and 255 does not count."
             )
-        return torch.from_numpy(values.astype(np.uint8))
+        return values.astype(np.uint8)
 
     def fingerprint(self) -> bytes:
         """Changes whenever the file does."""

@@ -1,0 +1,37 @@
+"""Pictures too large to be kept in memory: decoded once into a file that is mapped, so that only what is looked at is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..nn_layers.files import atomic
+
+MAPPED_PIXELS = 32 * 2**20
+"""Pictures of more pixels than this are mapped."""
+
+
+def mapped(path: Path, kind: str, decode: Callable[[], np.ndarray]) -> Tensor:
+    """What `decode` gives for the picture file `path`, as a tensor over a mapped file; decoded anew only when the picture changes.
+
+    The files lie in a folder of the user's own below the system's temporary folder (TMPDIR), one byte for each value.
+
+    Args:
+        kind: What is decoded, such as "RGB": one picture may be mapped in several ways.
+    """
+    status = path.stat()
+    key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {kind}"
+    user = getattr(os, "getuid", lambda: "pictures")()
+    file = Path(tempfile.gettempdir()) / f"visionsmith-{user}" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    if not file.is_file():
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        with atomic(file) as place, place.open("wb") as stream:
+            np.save(stream, decode(), allow_pickle=False)
+    return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))  # "c": torch wants arrays it may write to
