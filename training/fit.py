@@ -259,7 +259,7 @@ def fit(
                         scores = validation.scores()
                         val_loss, metric = scores["loss"], scores[settings.metric]
                     judged, by = (metric, settings.metric) if validation else (train_loss, "loss")
-                    if better(by, judged, best):
+                    if not math.isnan(judged) and better(by, judged, best):
                         best, best_epoch = judged, at.epoch + 1
                         save_weights(module, folder / BEST)
                 record = Epoch(at.epoch + 1, at.step, train_loss, val_loss, metric, rate, time.monotonic() - began)

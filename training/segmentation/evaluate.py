@@ -96,13 +96,12 @@ class SegmentationReport:
         """The scores, and the numbers of every class, as aligned text; a dash where there is nothing to measure."""
         lines = [f"{self.network} on {self.split} of {self.dataset}, {self.count:,} pictures"]
         width = max(18, *(len(name) + 2 for name in (*self.scores, *self.classes)))
-        lines += [f"{name.ljust(width)}{value:>10.4f}" for name, value in self.scores.items()]
+        lines += [f"{name.ljust(width)}{_shown(value, 10)}" for name, value in self.scores.items()]
         rows = self.rows()
         titles = list(next(iter(rows.values())))
         lines += ["", "class".ljust(width) + "".join(title.rjust(13) for title in titles)]
         for name, values in rows.items():
-            cells = ("–".rjust(13) if math.isnan(value) else f"{value:>13.4f}" for value in values.values())
-            lines.append(name.ljust(width) + "".join(cells))
+            lines.append(name.ljust(width) + "".join(_shown(value, 13) for value in values.values()))
         return "\n".join(lines)
 
 
@@ -211,6 +210,10 @@ class PixelMeter:
             self.tolerant.result(),
             tuple(self.worst),
         )
+
+
+def _shown(value: float, width: int) -> str:
+    return "–".rjust(width) if math.isnan(value) else f"{value:>{width}.4f}"
 
 
 def _error(confusion: Tensor) -> float:

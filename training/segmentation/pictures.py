@@ -77,7 +77,7 @@ def painted(pictures: Tensor, masks: Tensor, colors: Sequence[Color], opacity: f
         masks: uint8 [batch, height, width].
     """
     drawn = [
-        overlay((picture[..., :3] * 255).round().to(torch.uint8).permute(2, 0, 1), mask, colors, opacity)
+        overlay((picture[..., :3] * 255).round().clamp(0, 255).to(torch.uint8).permute(2, 0, 1), mask, colors, opacity)
         for picture, mask in zip(pictures, masks, strict=True)
     ]
     return torch.stack(drawn).permute(0, 2, 3, 1).float() / 255
