@@ -22,7 +22,11 @@ PAPER, INK, GOOD, BAD = "#16181c", "#e8eaed", "#5ec27a", "#f07a6a"
 
 
 def grid(
-    pictures: Sequence[Tensor], captions: Sequence[str], colors: Sequence[str] | None = None, columns: int = 8
+    pictures: Sequence[Tensor],
+    captions: Sequence[str],
+    colors: Sequence[str] | None = None,
+    columns: int = 8,
+    tile: int = TILE,
 ) -> Image.Image:
     """Pictures with a caption below each.
 
@@ -30,21 +34,22 @@ def grid(
         pictures: uint8 [1 | 3, height, width] each, of any sizes.
         captions: One for each picture.
         colors: A colour for each caption.
+        tile: Pixels: the longer side of each picture.
     """
     columns = min(columns, max(1, len(pictures)))
     rows = max(1, -(-len(pictures) // columns))
-    canvas = Image.new("RGB", (GAP + columns * (TILE + GAP), GAP + rows * (TILE + CAPTION + GAP)), PAPER)
+    canvas = Image.new("RGB", (GAP + columns * (tile + GAP), GAP + rows * (tile + CAPTION + GAP)), PAPER)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
     for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        x, y = GAP + number % columns * (TILE + GAP), GAP + number // columns * (TILE + CAPTION + GAP)
+        x, y = GAP + number % columns * (tile + GAP), GAP + number // columns * (tile + CAPTION + GAP)
         image = to_pil(picture)
-        scale = TILE / max(image.size)
+        scale = tile / max(image.size)
         size = tuple(max(1, round(side * scale)) for side in image.size)
         image = image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BILINEAR)
-        canvas.paste(image, (x + (TILE - size[0]) // 2, y + (TILE - size[1]) // 2))
+        canvas.paste(image, (x + (tile - size[0]) // 2, y + (tile - size[1]) // 2))
         draw.text(
-            (x + TILE // 2, y + TILE + 2),
-            _clip(draw, caption, font),
+            (x + tile // 2, y + tile + 2),
+            _clip(draw, caption, font, tile),
             colors[number] if colors else INK,
             font,
             anchor="ma",
@@ -52,9 +57,9 @@ def grid(
     return canvas
 
 
-def _clip(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont) -> str:
+def _clip(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """`text`, shortened until it fits under a picture."""
-    while len(text) > 4 and draw.textlength(text, font) > TILE:
+    while len(text) > 4 and draw.textlength(text, font) > width:
         text = f"{text[:-4]}..."
     return text
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RIGHT, MISSED, IMAGINED, CONFUSED = 1, 2, 3, 4
 ERROR_COLORS: tuple[Color, ...] = ((0, 0, 0), (70, 190, 100), (235, 80, 60), (70, 130, 240), (240, 190, 40))
-ERROR_LEGEND = "green found, red missed, blue false alarm, yellow wrong class"
+TILE = 220
 
 
 def errors(truth: Tensor, predicted: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def worst_masks(report: SegmentationReport, dataset: Dataset) -> Image.Image:
         ]
         found, missed = int((kind == RIGHT).sum()), int((kind == MISSED).sum())
         captions += [example.name.split("/")[-1], "truth", "network", f"{found} found, {missed} missed"]
-    return grid(pictures, captions, columns=4)
+    return grid(pictures, captions, columns=4, tile=TILE)
 
 
 def sweep_picture(sweep: PrecisionRecallCurve, classes: Sequence[str], colors: Sequence[Color]) -> Image.Image:
