@@ -41,10 +41,11 @@ def _xor(strips: Planes) -> torch.Tensor:
 
 
 def _majority(strips: Planes) -> torch.Tensor:
-    votes = torch.zeros_like(strips[0], dtype=torch.int16)
+    votes = torch.zeros_like(strips[0], dtype=torch.uint8 if len(strips) < 256 else torch.int32)
+    above = torch.empty_like(strips[0], dtype=torch.bool)
     for strip in strips:
-        votes += strip > 0.5
-    return (votes * 2 > len(strips)).float()
+        votes += torch.gt(strip, 0.5, out=above).view(torch.uint8)
+    return (votes > len(strips) // 2).float()
 
 
 OPERATIONS: dict[str, Callable[[Planes], torch.Tensor]] = {

@@ -34,7 +34,7 @@ def random_masks(*shape, seed=0, share=0.5):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize(("count", "size"), [(1, (7, 9)), (2, (1, 1)), (5, (33, 20)), (8, (3, 200_000))])
+@pytest.mark.parametrize(("count", "size"), [(1, (7, 9)), (2, (1, 1)), (5, (33, 20)), (8, (3, 200_000)), (300, (4, 4))])
 def test_merging_into_one_is_the_set_operation(operation, count, size):
     masks = random_masks(count, *size)
     wanted = REFERENCES[operation](masks.bool().numpy())
