@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...nn_layers.errors import InputError
 from ..dataset import SPLITS, Dataset, PictureFiles, Samples, Subset, stratified_split
+from ..mapped import MAPPED_PIXELS
 from .masks import IGNORE, MAX_CLASSES, Color, default_colors
 
 
@@ -48,7 +49,10 @@ class MaskedFiles(PictureFiles):
             InputError: The file cannot be read, or is not what it was when the dataset was made.
         """
         mask, known = self.masks[index].read(), self.targets[index]
-        if not torch.equal(pixel_counts(mask, len(known)), known):
+        small = (
+            mask.numel() <= MAPPED_PIXELS
+        )  # a larger one is not read whole every time; its map is made anew when it changes
+        if small and not torch.equal(pixel_counts(mask, len(known)), known):
             raise InputError(
                 f"the mask of {self.name(index)} has changed since the dataset was read; run the dataset node again."
             )
