@@ -112,3 +112,14 @@ def test_download_only_on_request(display, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no network here"):
         run(LoadLaMa, model="big-lama.pt", download=True, backend="spandrel", limit=1024)
     assert asked == [("big-lama.pt", tmp_path / "models" / "lama")]
+
+
+def test_without_comfyui_values_come_outside_of_lists(display):
+    image, mask = torch.rand(1, 20, 30, 3), torch.ones(1, 20, 30)
+    widgets = {
+        entry.id: entry.default
+        for entry in RemoveObject.GET_SCHEMA().inputs
+        if getattr(entry, "default", None) is not None
+    }
+    images, _ = run(RemoveObject, **widgets, images=image, masks=mask)
+    assert images[0].shape == image.shape
