@@ -26,7 +26,7 @@ class ExperimentNode(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         def several(wire, id: str, tooltip: str, least: int = 1) -> io.Input:
             template = io.Autogrow.TemplatePrefix(wire.Input(id, tooltip=tooltip), prefix=id, min=least, max=24)
-            return io.Autogrow.Input(f"{id}s", template=template, tooltip=tooltip)
+            return io.Autogrow.Input(f"{id}s", template=template, tooltip=f"The {id}s to compare.")
 
         metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names)]))
         return io.Schema(
@@ -39,9 +39,9 @@ class ExperimentNode(io.ComfyNode):
             ),
             search_aliases=["compare models", "benchmark", "grid search", "ablation", "sweep", "table"],
             inputs=[
-                several(NetworkWire, "network", "One of the networks to compare; each is drawn anew from every seed."),
-                several(DatasetWire, "dataset", "One of the datasets to train on."),
-                several(LossWire, "loss", "One of the losses to compare; without any the usual one.", least=0),
+                several(NetworkWire, "network", "An untrained one is drawn anew from every seed."),
+                several(DatasetWire, "dataset", "Each network is trained on each of them."),
+                several(LossWire, "loss", "Without any: cross entropy for classes, squared error for numbers.", least=0),
                 OptimizerWire.Input("optimizer", optional=True, tooltip="Without one: AdamW, learning rate 0.001, cosine."),
                 io.String.Input("name", default="comparison", tooltip="Folder below ComfyUI's output folder, in experiments."),
                 io.String.Input("seeds", default="0", tooltip="Seeds divided by commas; with several the table has mean ± deviation."),
@@ -160,7 +160,7 @@ class SegmentationRecipe(io.ComfyNode):
             display_name="Segmentation Recipe",
             category="Visionsmith/Experiments",
             description=(
-                "A proven way to train a segmenter, whole: windows of pictures enlarged 0.5 to 3 times with at most 75 % of one class, mirroring, "
+                "How to train a segmenter, whole: windows of pictures enlarged 0.5 to 3 times with at most 75 % of one class, mirroring, "
                 "changes of light, AdamW 0.001 with weight decay 0.05, warm-up, polynomial decay."
             ),
             search_aliases=["preset", "mmsegmentation", "schedule", "polylr", "hyperparameters"],

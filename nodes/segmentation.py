@@ -137,7 +137,9 @@ class MasksToDataset(io.ComfyNode):
             inputs=[
                 io.Image.Input("images", tooltip="A batch of pictures."),
                 io.Mask.Input("masks", tooltip="One mask per picture, of the same size; above a half is the defect."),
-                io.String.Input("classes", default="background, defect", tooltip="Names of the two classes."),
+                io.String.Input(
+                    "classes", default="background, defect", tooltip="Names of the two classes, the background first."
+                ),
                 io.String.Input("name", default="images", tooltip="Its name in folders and tables."),
                 *split_inputs(0.0, 0.0),
             ],
@@ -179,7 +181,7 @@ class SegmentationModelNode(io.ComfyNode):
                 io.Boolean.Input(
                     "pretrained",
                     default=False,
-                    tooltip="Start from trained weights: better with few pictures; downloads them once.",
+                    tooltip="Start the encoder from weights trained on ImageNet, better with few pictures; needs the internet once, and their licence applies.",
                 ),
                 size("window", 256, "Pixels: height and width of what the network looks at. Larger pictures are looked at through windows of this size.", min=32, max=4096),
                 seed("Decides the initial weights."),
@@ -224,7 +226,7 @@ class PredictSegmentation(io.ComfyNode):
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask per picture: the chosen class, or all defects."),
                 io.Mask.Output(display_name="class_masks", is_output_list=True, tooltip="A list with a batch of masks for each defect class."),
-                io.Mask.Output(display_name="probability", tooltip="How probable the chosen class is at every pixel, 0 to 1."),
+                io.Mask.Output(display_name="probability", tooltip="How probable the chosen class, or any defect, is at every pixel, 0 to 1."),
                 BoundingBoxes.Output(display_name="bboxes", tooltip="Boxes around the defects of each picture, with label and score."),
                 io.Image.Output(display_name="overlay", tooltip="The pictures with their classes painted over them."),
                 io.String.Output(display_name="table", tooltip="Every defect: picture, class, place, size, probability."),
@@ -300,7 +302,7 @@ class ThresholdSweep(io.ComfyNode):
             inputs=[ReportWire.Input("report", tooltip="What Test found on a segmentation dataset.")],
             outputs=[
                 io.Image.Output(display_name="picture", tooltip="Precision over recall, a curve per defect class."),
-                io.String.Output(display_name="table", tooltip="Best threshold, its F1, precision and recall, and the average precision."),
+                io.String.Output(display_name="table", tooltip="For each defect class the best threshold, its F1, precision and recall, and the average precision."),
                 io.Float.Output(display_name="threshold", tooltip="The mean of the best thresholds of the defect classes."),
             ],
             is_output_node=True,

