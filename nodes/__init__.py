@@ -21,10 +21,25 @@ class VisionsmithExtension(ComfyExtension):
 
 def node_list() -> list[type[io.ComfyNode]]:
     """Every node of every menu, in the order of the menus."""
-    from . import blocks, data, experiments, layers, network, segmentation, testing, training, transforms
+    from . import (
+        background,
+        blocks,
+        data,
+        erase,
+        experiments,
+        inpaint,
+        layers,
+        masks,
+        network,
+        sam3,
+        segmentation,
+        testing,
+        training,
+        transforms,
+        words,
+    )
 
-    return [
-        node
-        for menu in (layers, blocks, network, data, transforms, segmentation, training, testing, experiments)
-        for node in menu.NODES
-    ]
+    drawing = (layers, blocks, network)
+    learning = (data, transforms, segmentation, training, testing, experiments)
+    pictures = (sam3, masks, erase, inpaint, background, words)
+    return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

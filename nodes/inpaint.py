@@ -1,4 +1,4 @@
-"""Menu "Visionsmith/Repaint": cutting out what is to be repainted, preparing a model for it, and putting it back."""
+"""Menu "Visionsmith/Inpaint": cutting out what is to be repainted, preparing a model for it, and putting it back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class InpaintCrop(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithInpaintCrop",
             display_name="Inpaint Crop",
-            category="Visionsmith/Repaint",
+            category="Visionsmith/Inpaint",
             description="Cut out what is masked, with context and at the size a model likes. Repaint it, then put it back with Inpaint Stitch.",
             search_aliases=["crop and stitch", "inpaint only masked", "detailer", "crop by mask", "zoom in", "masked area", "repaint"],
             inputs=[
@@ -124,7 +124,7 @@ class InpaintStitch(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithInpaintStitch",
             display_name="Inpaint Stitch",
-            category="Visionsmith/Repaint",
+            category="Visionsmith/Inpaint",
             description="Put repainted crops back into their pictures. Outside the blend, every pixel stays exactly as it was.",
             search_aliases=["crop and stitch", "paste back", "uncrop", "blend", "repaint", "inpaint"],
             inputs=[
@@ -148,7 +148,7 @@ class PrepareInpaintModel(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithPrepareInpaintModel",
             display_name="Prepare Inpaint Model",
-            category="Visionsmith/Repaint",
+            category="Visionsmith/Inpaint",
             description="Everything KSampler needs to repaint what is masked, whether the checkpoint was made for inpainting or not.",
             search_aliases=["inpaint conditioning", "noise mask", "vae encode inpaint", "differential diffusion", "9 channels", "inpainting checkpoint"],
             inputs=[

@@ -1,4 +1,4 @@
-"""Menu "Visionsmith/Segment Anything": SAM 3 finds what words say, cuts out what is pointed at, and follows it."""
+"""Menu "Visionsmith/SAM3": SAM 3 finds what words say, cuts out what is pointed at, and follows it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class LoadSam3(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithLoadSam3",
             display_name="Load SAM3",
-            category="Visionsmith/Segment Anything",
+            category="Visionsmith/SAM3",
             description="Load a SAM 3 model: Meta's sam3.pt or sam3.safetensors, or Hugging Face's model.safetensors.",
             search_aliases=["segment anything", "sam", "sam3", "sam 3.1", "open vocabulary", "load segmentation model"],
             inputs=[
@@ -138,7 +138,7 @@ class Sam3Segment(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithSam3Segment",
             display_name="SAM3 Segment",
-            category="Visionsmith/Segment Anything",
+            category="Visionsmith/SAM3",
             description="Find everything that words or example boxes mean, or cut out what points, an outline or a rough mask show.",
             search_aliases=["segment anything", "sam3", "text to mask", "detect", "grounding", "select object", "click to mask"],
             inputs=[
@@ -275,7 +275,7 @@ class Sam3Track(io.ComfyNode):
         return io.Schema(
             node_id="VisionsmithSam3Track",
             display_name="SAM3 Track",
-            category="Visionsmith/Segment Anything",
+            category="Visionsmith/SAM3",
             description="Follow objects through the frames of a video: those of a mask on the first frame, or those that words mean.",
             search_aliases=["video", "propagate", "rotoscope", "sam3 video", "track object", "video mask"],
             inputs=[

@@ -189,5 +189,5 @@ def test_soft_masks_open_white_pixels_first(inputs):
 @pytest.mark.parametrize("node", nodes.NODES)
 def test_everything_is_explained(node):
     schema = node.GET_SCHEMA()
-    assert schema.category == "Visionsmith/Repaint" and schema.search_aliases
+    assert schema.category == "Visionsmith/Inpaint" and schema.search_aliases
     assert all(entry.tooltip for entry in [*schema.inputs, *schema.outputs])

@@ -198,5 +198,5 @@ def test_everything_has_a_tooltip(node):
     schema = node.define_schema()
     assert schema.description
     assert schema.search_aliases
-    assert schema.category == "Visionsmith/Segment Anything"
+    assert schema.category == "Visionsmith/SAM3"
     assert all(one.tooltip for one in [*schema.inputs, *schema.outputs])
