@@ -93,11 +93,14 @@ class ExperimentNode(io.ComfyNode):
                 FitSettings(device=host().device().type, **settings),
                 read_seeds(seeds),
             )
+            by = tuple(metric.strip() for metric in choose_by.split(",") if metric.strip())
+            known = ("loss", *METRICS[data[0].task]) if data else ()
+            if unknown := [metric for metric in by if metric not in known]:
+                raise InputError(f"choose_by names {unknown[0]!r}; the metrics are {', '.join(known)}.")
             root = writable(experiment.project).parent
             results = run_experiment(experiment, root, _Watch(node))
             if len(results.failed) == len(results.rows):
                 raise InputError(f"no training succeeded; the first failed because {results.failed[0].error}")
-            by = tuple(metric.strip() for metric in choose_by.split(",") if metric.strip())
             row, used, on = results.best(by)
             folder = experiment.folder(root)
             best = Run.load(folder / row.folder / TRAIN).network()

@@ -83,3 +83,13 @@ def test_no_file_is_longer_than_a_person_reads():
     for file in REPOSITORY.glob("**/*.py"):
         if not {".venv", "build"} & set(file.parts):
             assert len(file.read_text().splitlines()) <= 400, file
+
+
+def test_every_package_is_listed_for_pip():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
+    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    tracked = subprocess.run(
+        ["git", "ls-files", "*__init__.py"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+    packages = {".".join(["visionsmith", *Path(file).parent.parts]) for file in tracked if not file.startswith("tests")}
+    assert set(listed) == packages

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn_layers import InputError, Network
+from ..nn_layers.recipe import show
 from .dataset import Dataset
 from .inference import class_probabilities, evaluating, on_device
 from .loader import Loader, check_fits, prepare_for
@@ -155,10 +156,16 @@ def scores_of(outputs: Tensor, targets: Tensor, loss: Loss, dataset: Dataset) ->
 
 
 def check_classes(network: Network, dataset: Dataset) -> None:
-    """Refuse a dataset whose classes differ from those the network was trained on, in name or in order."""
+    """Refuse a dataset of another task, or whose classes differ from those the network was trained on, in name or in order."""
     if network.task and network.task != dataset.task:
         raise InputError(
             f"the network was trained for {network.task}, but dataset {dataset.name} is for {dataset.task}; choose another dataset."
+        )
+    needed = 3 if dataset.task == "segmentation" else 1
+    if len(network.spec.output_shape) != needed:
+        wanted = "a map of classes for a picture" if needed == 3 else "one row of numbers for a sample"
+        raise InputError(
+            f"{network.spec.name} gives {show(network.spec.output_shape)}, but {dataset.task} needs {wanted}; choose another network or dataset."
         )
     if network.classes and network.classes != dataset.classes:
         raise InputError(

@@ -93,3 +93,10 @@ def test_the_report_reads_as_a_table(ready, digits):
 
     assert lines[0] == "classifier on test of digits, 359 samples"
     assert len(lines) == 1 + 5 + 2 + 10
+
+
+def test_a_network_of_another_kind_is_refused_in_words(digits):
+    picture = nn.input_tensor(nn.Input("image", (1, 8, 8)))
+    maps = nn.build_network((nn.apply(nn.Conv(10), picture),), "maps")
+    with pytest.raises(InputError, match="maps gives 10 × 8 × 8, but classification needs one row of numbers"):
+        evaluate(maps, digits)
