@@ -22,11 +22,13 @@ def main() -> None:
         try:
             with front_end(server.url) as page:
                 page.evaluate("app.extensionManager.setting?.set?.('Comfy.Minimap.Visible', false)")
+                page.evaluate("app.canvas.show_info = false")
+                page.add_style_tag(content="#graph-canvas { z-index: 9999 !important; }")  # above menus and buttons
                 for file in sorted(workflows.glob("*.json")):
                     open_workflow(page, file)
                     (workflows / "api" / file.name).write_text(json.dumps(api_prompt(page), indent=1) + "\n")
                     canvas = Image.open(
-                        io.BytesIO(page.screenshot(clip={"x": 60, "y": 45, "width": 1540, "height": 855}))
+                        io.BytesIO(page.screenshot(clip={"x": 75, "y": 50, "width": 1525, "height": 850}))
                     )
                     canvas.convert("RGB").resize((1078, 598)).crop((0, 0, 1064, 598)).save(
                         file.with_suffix(".jpg"), quality=85
