@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..replace import gradients
 from ..training import Dataset, sources
 from ..training.pictures import batch_of, grid
+from ..training.segmentation.pictures import labelled
 from ..training.statistics import WEIGHTINGS, class_weights, statistics_picture, statistics_table
 from .host import host, image_from_pil, readable
 from .widgets import number, seed, size
@@ -215,7 +216,7 @@ class DatasetPreview(io.ComfyNode):
             node_id="VisionsmithDatasetPreview",
             display_name="Dataset Preview",
             category="Visionsmith/Data",
-            description="Some samples of a split with their classes, chosen by chance.",
+            description="Some samples of a split with their classes, chosen by chance; in segmentation with their masks painted over them.",
             search_aliases=["show pictures", "grid", "look at data"],
             inputs=[
                 dataset_input(),
@@ -231,7 +232,10 @@ class DatasetPreview(io.ComfyNode):
 
     @classmethod
     def execute(cls, dataset: Dataset, split: str, count: int, seed: int) -> io.NodeOutput:
-        image = image_from_pil(grid(*dataset.some(split, count, seed)))
+        pictures, names = dataset.some(split, count, seed)
+        if dataset.task == "segmentation":
+            pictures = labelled(dataset, split, count, seed)
+        image = image_from_pil(grid(pictures, names))
         return io.NodeOutput(image, ui=host().preview(image, cls))
 
 

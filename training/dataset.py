@@ -197,8 +197,13 @@ class Dataset:
             raise InputError(
                 f"dataset {self.name} has rows of numbers, not pictures; look at it with Dataset Statistics."
             )
-        order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(seed))[:count].tolist()
+        order = self.drawn(split, count, seed)
         return [samples[i] for i in order], [self.target_name(samples.targets[i]) for i in order]
+
+    def drawn(self, split: str, count: int, seed: int = 0) -> list[int]:
+        """The numbers of the samples that `some` gives."""
+        count_all = len(self.split(split))
+        return torch.randperm(count_all, generator=torch.Generator().manual_seed(seed))[:count].tolist()
 
     def target_name(self, target: Tensor | float) -> str:
         """A target for people: the class's name, the value, or the classes (beside the background) that a mask has."""

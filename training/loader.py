@@ -130,6 +130,7 @@ class Loader:
             num_workers=self.workers,
             collate_fn=torch.stack,
             multiprocessing_context="fork",  # spawned workers would import ComfyUI's main script again
+            generator=torch.Generator(),  # its seeds must not come from the numbers that dropout draws
         )
 
     def sample(self, index: int, epoch: int) -> Tensor:

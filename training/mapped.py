@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..nn_layers.errors import InputError
 from ..nn_layers.files import atomic
 
 MAPPED_PIXELS = 32 * 2**20
@@ -21,7 +22,8 @@ MAPPED_PIXELS = 32 * 2**20
 def mapped(path: Path, kind: str, decode: Callable[[], np.ndarray]) -> Tensor:
     """What `decode` gives for the picture file `path`, as a tensor over a mapped file; decoded anew only when the picture changes.
 
-    The files lie in a folder of the user's own below the system's temporary folder (TMPDIR), one byte for each value.
+    The files lie in a folder of the user's own below the system's temporary folder (TMPDIR), one byte for each value, and stay there until that
+    is emptied.
 
     Args:
         kind: What is decoded, such as "RGB": one picture may be mapped in several ways.
@@ -30,8 +32,10 @@ def mapped(path: Path, kind: str, decode: Callable[[], np.ndarray]) -> Tensor:
     key = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {kind}"
     user = getattr(os, "getuid", lambda: "pictures")()
     file = Path(tempfile.gettempdir()) / f"visionsmith-{user}" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npy"
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    if hasattr(os, "getuid") and file.parent.stat().st_uid != os.getuid():
+        raise InputError(f"{file.parent} belongs to somebody else; set TMPDIR to a folder of your own.")
     if not file.is_file():
-        file.parent.mkdir(mode=0o700, exist_ok=True)
         with atomic(file) as place, place.open("wb") as stream:
             np.save(stream, decode(), allow_pickle=False)
     return torch.from_numpy(np.load(file, mmap_mode="c", allow_pickle=False))  # "c": torch wants arrays it may write to

@@ -50,6 +50,12 @@ def worst_masks(report: SegmentationReport, dataset: Dataset) -> Image.Image:
     return grid(pictures, captions, columns=4, tile=TILE)
 
 
+def labelled(dataset: Dataset, split: str, count: int, seed: int = 0) -> list[Tensor]:
+    """The pictures that `dataset.some` gives, each with its mask painted over it: uint8 [3, height, width]."""
+    samples = dataset.split(split)
+    return [overlay(samples[i], samples.mask(i), dataset.colors) for i in dataset.drawn(split, count, seed)]
+
+
 def sweep_picture(sweep: PrecisionRecallCurve, classes: Sequence[str], colors: Sequence[Color]) -> Image.Image:
     """Precision over recall while the threshold goes from 1 to 0, a curve per defect class, with its average precision."""
     figure, axes = curve_figure(5.2, 4.4)
