@@ -100,6 +100,7 @@ class Run:
             state["state"],
             settings,
             tuple(settings["warnings"]),
+            tuple((step, loss) for step, loss in state["curve"]["points"]),
         )
 
     def network(self, which: str = "best") -> Network:

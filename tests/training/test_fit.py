@@ -53,6 +53,8 @@ def test_it_learns_and_leaves_a_readable_run(digits, tmp_path):
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 9
     assert run.network().classes == digits.classes
     assert run.network().prepare.mean
+    assert [step for step, _ in run.curve] == list(range(1, run.history[-1].step + 1))
+    assert run.curve[-1][1] < run.curve[0][1]
 
 
 def test_one_seed_gives_one_result_and_the_network_handed_in_stays_as_it_was(network, few_digits, plan, tmp_path):
