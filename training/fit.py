@@ -214,10 +214,12 @@ def fit(
                 Run(folder, tuple(history), settings.metric, best_epoch, outcome, {}).write_tables()
 
         try:
-            while at.step < steps and outcome == "running":
+            while outcome == "running" and (
+                at.step < steps or at.batch
+            ):  # the last epoch may be trained, but not judged
                 began = time.monotonic()
                 rate, value = optimizer.rate(max(0, at.step - 1), steps, per_epoch), total / max(1, at.samples)
-                for inputs, targets in loader.epoch(at.epoch, skip=at.batch):
+                for inputs, targets in loader.epoch(at.epoch, skip=at.batch) if at.step < steps else ():
                     rate = optimizer.rate(at.step, steps, per_epoch)
                     inputs, targets = fabric.to_device((inputs.contiguous(memory_format=layout), targets))
                     last_of_step = (at.batch + 1) % settings.accumulate == 0 or at.batch + 1 == len(loader)

@@ -88,6 +88,22 @@ def test_a_stopped_training_goes_on_bit_for_bit(network, few_digits, plan, tmp_p
     assert resumed.curve == whole.curve
 
 
+@pytest.mark.parametrize("max_steps", [0, 4])  # the epoch ends with the training, or is cut short by it
+def test_a_training_stopped_in_its_last_validation_is_judged_when_it_goes_on(
+    network, few_digits, plan, tmp_path, max_steps
+):
+    plan = *plan[:2], replace(plan[2], epochs=1, max_steps=max_steps)
+    whole = train(network, few_digits, plan, tmp_path / "whole")
+    with closing(fit(network, few_digits, *plan, tmp_path / "parts")) as steps:
+        next(progress for progress in steps if progress.stage == "validate")
+    assert Run.load(tmp_path / "parts").best_epoch == 0
+    resumed = train(network, few_digits, plan, tmp_path / "parts")
+
+    assert (resumed.state, resumed.best_epoch) == (whole.state, whole.best_epoch) == ("done", 1)
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    assert_same(load_file(tmp_path / "whole/best.safetensors"), load_file(tmp_path / "parts/best.safetensors"))
+
+
 KILLED = """
 import sys, time
 from pathlib import Path
