@@ -33,6 +33,7 @@ from .transforms import DefectWindow
 
 SAVE_SECONDS = 5.0
 SAVE_SHARE = 0.05  # of the time, at most, goes into saving, however large the network
+LEAST = {"epochs": 0, "max_steps": 0, "batch_size": 1, "accumulate": 1, "patience": 0, "average": 0, "workers": 0}
 CHECK_STEPS_ON_GPU = 10  # looking at a number on a GPU waits for it, so the loss is looked at every tenth step there
 
 
@@ -119,10 +120,9 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
     settings, count = settings.for_task(dataset.task), samples_per_epoch(dataset)
     if settings.epochs < 1 and settings.max_steps < 1:
         raise InputError(f"epochs is {settings.epochs}; train for at least one.")
-    if settings.batch_size < 1 or settings.accumulate < 1:
-        raise InputError(
-            f"batch_size is {settings.batch_size} and accumulate {settings.accumulate}; both must be at least 1."
-        )
+    for name, least in LEAST.items():
+        if (value := getattr(settings, name)) < least:
+            raise InputError(f"{name} is {value}; choose at least {least}.")
     if settings.batch_size > count:
         raise InputError(
             f"batch_size is {settings.batch_size}, but dataset {dataset.name} has {count} training samples; choose at most {count}."

@@ -12,6 +12,20 @@ from torch import nn
 from ..nn_layers import InputError
 
 MAX_LEARNING_RATE = 100.0
+LIMITS = {
+    "weight_decay": (0, 1e6),
+    "momentum": (0, 0.99999),
+    "beta1": (0, 0.99999),
+    "beta2": (0, 0.999999),
+    "warmup": (0, 1e9),
+    "final": (0, 1),
+    "power": (0, 1000),
+    "end": (0, 1e9),
+    "every": (1, 1e9),
+    "factor": (0, 1),
+    "clip": (0, 1e9),
+}
+"""Setting, and the least and the most that it may be; a negative `clip` would turn the gradients round."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,9 @@ class Optimizer:
             raise InputError(
                 f"learning_rate is {self.learning_rate:g}; choose one above 0 and at most {MAX_LEARNING_RATE:g}, usually 0.0001 to 0.1."
             )
+        for name, (least, most) in LIMITS.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise InputError(f"{name} is {value:g}; choose a number from {least:g} to {most:g}.")
         if self.schedule == "poly" and not 0 <= self.eta_min <= self.learning_rate:
             raise InputError(
                 f"eta_min is {self.eta_min:g}, but the schedule goes down from learning_rate {self.learning_rate:g}; choose one from 0 to that."

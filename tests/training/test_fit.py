@@ -211,6 +211,8 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(network, f
         ({"epochs": 0}, "epochs is 0"),
         ({"batch_size": 91}, "batch_size is 91, but dataset few has 90 training samples; choose at most 90"),
         ({"batch_size": 0}, "batch_size is 0"),
+        ({"max_steps": -1}, "max_steps is -1; choose at least 0"),
+        ({"patience": -1}, "patience is -1"),
         ({"metric": "RMSE"}, "does not suit classification"),
     ],
 )

@@ -84,3 +84,12 @@ def test_one_cycle_is_torchs():
 def test_a_learning_rate_that_nobody_trains_with(rate):
     with pytest.raises(InputError, match="learning_rate is"):
         Optimizer(learning_rate=rate).check()
+
+
+@pytest.mark.parametrize(
+    "change", [{"clip": -1.0}, {"weight_decay": -0.1}, {"warmup": -5}, {"momentum": 1.0}, {"every": 0}]
+)
+def test_settings_out_of_range(change):
+    [(name, value)] = change.items()
+    with pytest.raises(InputError, match=f"{name} is {value:g}; choose a number from"):
+        Optimizer(**change).check()
