@@ -96,11 +96,7 @@ def run_key(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer
     """A short text that is the same for two trainings if, and only if, they would come to the same weights on one CPU."""
     digest = hashlib.sha256(json.dumps(network_to_dict(network), sort_keys=True).encode())
     for key, value in network.module.state_dict().items():
-        digest.update(
-            key.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
-            if value.dim()
-            else key.encode()
-        )
+        digest.update(key.encode() + value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     same = replace(settings.for_task(dataset.task), workers=0)  # how pictures are decoded changes nothing
     digest.update(repr((loss, optimizer, same, dataset.fingerprint)).encode())
     return digest.hexdigest()[:10]

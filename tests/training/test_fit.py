@@ -1,5 +1,6 @@
 """Training: it learns, it can be stopped and killed at any moment, and it says what cannot be trained."""
 
+import copy
 import json
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from visionsmith import nn_layers as nn
 from visionsmith.nn_layers import InputError
-from visionsmith.training import FitSettings, Loss, Optimizer, Run, evaluate, fit, sources
+from visionsmith.training import FitSettings, Loss, Optimizer, Run, evaluate, fit, run_key, sources
 from visionsmith.training.metrics import METRICS
 
 from .conftest import draw_classifier
@@ -220,6 +221,15 @@ def test_settings_that_cannot_train(network, few_digits, plan, tmp_path, change,
     with pytest.raises(InputError, match=words):
         train(network, few_digits, (*plan[:2], replace(plan[2], **change)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_single_number_of_the_weights_counts_in_the_key(network, few_digits, plan):
+    changed = replace(network, module=copy.deepcopy(network.module))
+    changed.module.register_buffer("scale", torch.tensor(1.0))
+    other = replace(network, module=copy.deepcopy(changed.module))
+    other.module.scale.fill_(2.0)
+    assert run_key(changed, few_digits, *plan) != run_key(other, few_digits, *plan)
+    assert run_key(other, few_digits, *plan) == run_key(other, few_digits, *plan)
 
 
 def test_a_network_without_anything_to_train(few_digits, plan, tmp_path):
