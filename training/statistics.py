@@ -128,10 +128,14 @@ def _target_ranges(dataset: Dataset) -> list[str]:
 
 def _pictures(samples: Samples) -> list[str]:
     step = -(-len(samples) // PROBED)
-    pictures = [samples[index] for index in range(0, len(samples), step)]
-    heights, widths = [p.shape[1] for p in pictures], [p.shape[2] for p in pictures]
-    mean = torch.stack([p.float().mean() / 255 for p in pictures])
+    shapes, means = [], []
+    for index in range(0, len(samples), step):  # one at a time: five hundred photographs would fill the memory
+        picture = samples[index]
+        shapes.append(picture.shape)
+        means.append(picture.mean(dtype=torch.float64) / 255)
+    (channels, *_), heights, widths = shapes[0], [s[1] for s in shapes], [s[2] for s in shapes]
+    mean = torch.stack(means)
     return [
-        f"pictures: {pictures[0].shape[0]} channels, height {min(heights)} to {max(heights)}, width {min(widths)} to {max(widths)} pixels",
+        f"pictures: {channels} channels, height {min(heights)} to {max(heights)}, width {min(widths)} to {max(widths)} pixels",
         f"brightness: {mean.mean():.3f} on average, from {mean.min():.3f} to {mean.max():.3f} (0 black, 1 white)",
     ]

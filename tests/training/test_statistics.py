@@ -1,5 +1,6 @@
 """What is in a dataset, and class weights against numbers worked out by hand."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -135,6 +136,24 @@ def test_the_table_of_labels():
     table = statistics_table(sources.digits(val=0.1, test=0.1))
     assert "samples" in table.splitlines()[-3]
     assert "1,4" in table.splitlines()[-3]
+
+
+def test_pictures_are_looked_at_one_after_another():
+    kept, most = [], 0
+
+    class Counted(TensorSamples):
+        def __getitem__(self, index):
+            nonlocal most
+            picture = self.data[index].clone()
+            kept.append(weakref.ref(picture))
+            most = max(most, sum(there() is not None for there in kept))
+            return picture
+
+    samples = Counted(torch.randint(256, (20, 3, 8, 9), dtype=torch.uint8), torch.arange(20) % 2)
+    table = statistics_table(Dataset("many", "classification", ("a", "b"), {"train": samples}))
+    assert "pictures: 3 channels, height 8 to 8, width 9 to 9 pixels" in table
+    assert f"brightness: {samples.data.double().mean() / 255:.3f} on average" in table
+    assert most <= 2
 
 
 def test_the_chart_shows_rare_classes(tiles):
