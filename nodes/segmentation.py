@@ -198,7 +198,7 @@ class SegmentationModelNode(io.ComfyNode):
         layer = SegmentationModel(architecture, encoder.strip(), len(dataset.classes), pretrained)
         drawn = nn.apply(layer, nn.input_tensor(nn.Input("image", (channels, window, window))))
         with gradients():
-            network = nn.build_network((drawn,), f"{architecture}-{encoder.strip()}", seed)
+            network = nn.build_network((drawn,), "-".join(dict.fromkeys((architecture, layer.model))), seed)
         spec = network.spec
         host().text(cls.hidden.unique_id, f"{short_count(spec.parameters)} params · {short_count(spec.macs)} MACs")
         return io.NodeOutput(network)

@@ -203,6 +203,14 @@ def test_a_model_fits_the_dataset(dataset, display):
     assert not any(parameter.is_inference() for parameter in network.module.parameters())
 
 
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "name"), [("fast-scnn", "resnet18", "fast-scnn"), ("fpn", "", "fpn-resnet18")]
+)
+def test_a_model_is_called_after_the_encoder_it_has(dataset, display, architecture, encoder, name):
+    network = run(SegmentationModelNode, dataset=dataset, architecture=architecture, encoder=encoder, window=64)[0]
+    assert network.spec.name == name
+
+
 class ByColor(torch.nn.Module):
     """Logits from the first two channels."""
 
