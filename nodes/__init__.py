@@ -10,6 +10,15 @@ from comfy_api.latest import ComfyExtension, io
 class VisionsmithExtension(ComfyExtension):
     """What ComfyUI asks for the list of nodes."""
 
+    async def on_load(self) -> None:
+        """Offer our nodes for those of older packs; without that the nodes still work, so an error is only logged."""
+        from .replacements import register
+
+        try:
+            await register()
+        except Exception:
+            logging.exception("Visionsmith could not register its replacements of older nodes")
+
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of every menu; an error on the way is logged with its traceback, because ComfyUI logs one line only."""
         try:
