@@ -45,7 +45,7 @@ class SaveImage(io.ComfyNode):
     def execute(cls, images: torch.Tensor, filename_prefix: str) -> io.NodeOutput:
         path = writable(filename_prefix)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return io.NodeOutput(ui={"images": host().save(images, path.parent, path.name)})
+        return io.NodeOutput(ui={"images": host().save(images, path.parent, path.name, replace=False)})
 
 
 class PreviewImage(io.ComfyNode):

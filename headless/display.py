@@ -45,7 +45,7 @@ class TerminalDisplay:
         """A node is done: print its last words, or its results if it has any."""
         lines = "\n".join(results or [self.said.get(node_id, "")]).splitlines()
         self.console.print(
-            f"[bold]{title}[/] [dim]({node_id})[/]" + (f"  {_plain(lines[0])}" if len(lines) == 1 else "")
+            f"[bold]{_plain(title)}[/] [dim]({node_id})[/]" + (f"  {_plain(lines[0])}" if len(lines) == 1 else "")
         )
         if len(lines) > 1:
             self.console.print(_plain("\n".join(f"    {line}" for line in lines)))

@@ -55,12 +55,15 @@ class HeadlessHost:
     def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
         return {"images": self.save(images, self.folder("pictures"), self._stem(node))}
 
-    def save(self, images: torch.Tensor, folder: Path, stem: str) -> list[dict[str, str]]:
-        """Write float32 [batch, height, width, 3] in 0..1 as numbered PNG files; give ComfyUI's description of them."""
+    def save(self, images: torch.Tensor, folder: Path, stem: str, replace: bool = True) -> list[dict[str, str]]:
+        """Write float32 [batch, height, width, 3] in 0..1 as numbered PNG files; give ComfyUI's description of them.
+
+        Files of earlier runs are overwritten, or with `replace` off left alone.
+        """
         entries = []
         for image in images:
             number = 1
-            while (path := folder / f"{stem}_{number:02}.png").exists() and path in self.saved:
+            while (path := folder / f"{stem}_{number:02}.png").exists() and (not replace or path in self.saved):
                 number += 1
             array = (image.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
             Image.fromarray(array).save(path)

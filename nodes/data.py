@@ -79,9 +79,7 @@ class ImageFolder(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, folder: str, **settings) -> str:
-        return str(
-            sorted((path.name, path.stat().st_mtime_ns) for path in readable(folder).rglob("*") if path.is_dir())
-        )
+        return str(sorted((str(path), path.stat().st_mtime_ns) for path in readable(folder).rglob("*")))
 
     @classmethod
     def execute(cls, folder: str, color: str, broken: str, val: float, test: float, seed: int) -> io.NodeOutput:

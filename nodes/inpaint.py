@@ -12,10 +12,9 @@ from ..imaging.crop import Crops, CropSettings, Stitch, crop_masked, stitch_crop
 from . import inpaint_model
 from .host import host
 from .widgets import number, size
-from .wires import chosen, options
+from .wires import BoundingBoxes, chosen, options
 
 StitchWire = io.Custom("VISIONSMITH_STITCH")
-BoundingBoxes = io.Custom("BOUNDING_BOX")
 EACH = ["each mask", "each object"]
 FREE_SIZE = {"min_size": "least", "max_size": "most"}
 KINDS = ["auto", "made for inpainting", "ordinary"]

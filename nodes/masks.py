@@ -12,8 +12,8 @@ from ..imaging import masks as core
 from ..imaging.masks.statistics import statistics_table
 from .host import host
 from .widgets import number, size
+from .wires import BoundingBoxes
 
-BoundingBoxes = io.Custom("BOUNDING_BOX")
 TOGETHER = ["picture by picture", "all into one"]
 
 

@@ -15,8 +15,9 @@ from ..imaging.sam3.overlay import painted
 from ..imaging.sam3.prompts import for_picture
 from ..nn_layers.errors import InputError
 from .host import host
-from .segmentation import BoundingBoxes, class_list
+from .segmentation import class_list
 from .widgets import number, size
+from .wires import SOCKET, BoundingBoxes
 
 Sam3Wire = io.Custom("VISIONSMITH_SAM3")
 FILES = (".safetensors", ".pt", ".pth", ".bin")
@@ -165,9 +166,12 @@ class Sam3Segment(io.ComfyNode):
                     default="examples",
                     tooltip="examples: find everything like what the boxes hold. outlines: cut out the one object that each box holds.",
                 ),
-                BoundingBoxes.Input("boxes", optional=True, tooltip="Boxes for all pictures, or a list for each."),
+                BoundingBoxes.Input("boxes", optional=True, extra_dict=SOCKET, tooltip="Boxes for all pictures, or a list for each."),
                 BoundingBoxes.Input(
-                    "negative_boxes", optional=True, tooltip="Examples of what not to find; with boxes_mean at examples."
+                    "negative_boxes",
+                    optional=True,
+                    extra_dict=SOCKET,
+                    tooltip="Examples of what not to find; with boxes_mean at examples.",
                 ),
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Roughly the object to cut out: one for all pictures, or one for each."

@@ -21,9 +21,7 @@ from .drawing import short_count
 from .host import host, image_from_pil, readable
 from .network import network_input
 from .widgets import number, seed, size
-from .wires import DatasetWire, NetworkWire, ReportWire, chosen, options
-
-BoundingBoxes = io.Custom("BOUNDING_BOX")
+from .wires import BoundingBoxes, DatasetWire, NetworkWire, ReportWire, chosen, options
 
 
 def class_list(text: str) -> tuple[str, ...]:
@@ -251,6 +249,11 @@ class PredictSegmentation(io.ComfyNode):
             host().check_interrupt()
             host().progress(cls.hidden.unique_id, done, count)
 
+        wanted = class_name.strip()
+        if wanted and network.classes and wanted not in network.classes:
+            raise nn.InputError(
+                f"class_name is {wanted!r}, but the network knows {', '.join(network.classes)}; choose one of them."
+            )
         found = predict_masks(
             network,
             images,
@@ -262,12 +265,7 @@ class PredictSegmentation(io.ComfyNode):
             on_picture=on_picture,
         )
         defects = found.classes[1:]
-        wanted = class_name.strip()
-        if wanted and wanted not in found.classes:
-            raise nn.InputError(
-                f"class_name is {wanted!r}, but the network knows {', '.join(found.classes)}; choose one of them."
-            )
-        number = found.classes.index(wanted) if wanted else 0
+        number = found.classes.index(wanted) if wanted in found.classes else 0
         mask = (found.masks == number if wanted else found.masks > 0).float()
         probability = found.probabilities[:, number].float()
         if not wanted:

@@ -139,7 +139,7 @@ class Predict(io.ComfyNode):
     @classmethod
     def execute(cls, network: Network, images: torch.Tensor, batch_size: int) -> io.NodeOutput:
         found = predict(network, images, batch_size=batch_size, device=host().device(), on_batch=_watch(cls))
-        pictures = [(picture * 255).round().to(torch.uint8).permute(2, 0, 1)[:3] for picture in images]
+        pictures = [(picture * 255).round().clamp(0, 255).to(torch.uint8).permute(2, 0, 1)[:3] for picture in images]
         regression = network.task == "regression"
         captions = [
             label if regression else f"{label} {100 * confidence:.0f} %"

@@ -10,9 +10,9 @@ from comfy_api.latest import io
 from ..nn_layers import InputError, Network
 from ..replace import gradients, ordinary
 from ..training import LOSSES, OPTIMIZERS, SCHEDULES, Dataset, FitSettings, Loss, LossSum, Optimizer, Run, fit, run_key
-from ..training.fit import run_name
 from ..training.losses import read_numbers
 from ..training.metrics import METRICS
+from ..training.settings import run_name
 from .data import dataset_input
 from .host import host, writable
 from .live import LiveTraining, finished_curve, run_summary

@@ -19,6 +19,11 @@ OptimizerWire = io.Custom("VISIONSMITH_OPTIMIZER")
 TransformWire = io.Custom("VISIONSMITH_TRANSFORM")
 RunWire = io.Custom("VISIONSMITH_RUN")
 ReportWire = io.Custom("VISIONSMITH_REPORT")
+BoundingBoxes = io.Custom("BOUNDING_BOX")
+"""ComfyUI's boxes: for each picture a list of {x, y, width, height, label, score}, in pixels."""
+
+SOCKET = {"forceInput": True}
+"""For an input of boxes: without a wire the front end would make a widget of it and send a box that nobody drew."""
 
 
 def chosen(name: str, combo: dict[str, Any] | str | None) -> tuple[str, dict[str, Any]]:

@@ -2,10 +2,11 @@
 
 from .dataset import Dataset
 from .evaluate import Prediction, Report, activations, evaluate, predict
-from .fit import FitSettings, Progress, fit, run_key
+from .fit import Progress, fit
 from .losses import LOSSES, Loss, LossSum
 from .optimizers import OPTIMIZERS, SCHEDULES, Optimizer
 from .run import Epoch, Run
+from .settings import FitSettings, run_key
 
 __all__ = [
     "LOSSES",

@@ -13,7 +13,7 @@ from ..nn_layers.recipe import show
 from .dataset import Dataset
 from .inference import class_probabilities, evaluating, on_device
 from .loader import Loader, check_fits, prepare_for
-from .losses import Loss
+from .losses import Loss, check_loss
 from .metrics import class_metrics, classification_scores, confusion_matrix, regression_scores
 from .segmentation.evaluate import PixelMeter, SegmentationReport
 
@@ -105,6 +105,7 @@ def evaluate(
     if not network.task:
         network = replace(network, prepare=prepare_for(dataset, network.prepare))
     loss = loss or Loss("mean squared error" if dataset.task == "regression" else "cross entropy")
+    check_loss(loss, network.spec, dataset)
     if dataset.task == "segmentation":
         meter = PixelMeter(network, dataset, split, loss, batch_size, full=True, flips=flips)
     else:

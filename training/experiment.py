@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 from ..nn_layers import InputError, Network, save_network
 from ..nn_layers.storage import read_json
 from .dataset import Dataset
-from .fit import FitSettings
 from .losses import Loss, LossSum
 from .optimizers import Optimizer
 from .plans import Plan, build_loss, check_dataset, check_model, loss_plan, make
 from .results import Results, Row
+from .settings import FitSettings
 from .trial import TRIAL, Datasets, Stopped, Trial, run_trial
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Experiment:
     """What is to be compared. Everything has a name, which the table shows.
 
     Attributes:
-        models: Networks, or plans of them (see `plans`); an untrained network is drawn anew from each seed.
+        models: Networks, or plans of them (see `plans`). With several seeds an untrained network is drawn anew from each, with torch's own
+            initialization; with one seed a network object keeps the weights it has.
         datasets: Datasets, or plans of them.
         losses: Losses, or plans of them.
         settings: Their seed is not read: `seeds` decides first weights, order and augmentation. The splits are the dataset's own, and the
@@ -134,7 +135,8 @@ class Experiment:
         if isinstance(found, Network):
             place = folder / NETWORKS / slug(name)
             save_network(found, place)
-            return {"network": str(place.resolve())}
+            plan = {"network": str(place.resolve())}
+            return plan if len(self.seeds) > 1 else {**plan, "weights": "saved"}
         check_model(found, name)
         return found
 

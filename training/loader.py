@@ -92,7 +92,7 @@ class Loader:
             self.scale, self.shift = scale_and_shift(prepare)
 
     def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
+        return batch_count(len(self.samples), self.batch_size)
 
     def epoch(self, epoch: int = 0, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, without the first `skip` of them.
@@ -102,7 +102,7 @@ class Loader:
         """
         count = len(self.samples)
         order = torch.randperm(count, generator=seeded(self.seed, epoch, 0)) if self.train else torch.arange(count)
-        batches = order.split(self.batch_size)[skip:]
+        batches = in_batches(order, self.batch_size)[skip:]
         for number, (indices, raw) in enumerate(zip(batches, self._raw_batches(batches, epoch), strict=True), skip):
             inputs, targets = self._to_float(raw), self.targets[indices]
             if self.mixup:
@@ -175,6 +175,19 @@ class Loader:
 
     def _to_float(self, raw: Tensor) -> Tensor:
         return raw.float() if self.prepare is None else raw.float().mul_(self.scale).add_(self.shift)
+
+
+def batch_count(count: int, size: int) -> int:
+    """Batches of `size` in `count` samples. A last one of a single sample joins the one before it: batch normalization cannot train on one."""
+    return max(1, count // size) if size > 1 and count % size == 1 else -(-count // size)
+
+
+def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
+    """`order` in batches of `size`, the last one smaller, or one larger; see `batch_count`."""
+    *batches, last = order.split(size)
+    if batches and size > 1 and len(last) == 1:
+        *batches, last = *batches[:-1], torch.cat((batches[-1], last))
+    return (*batches, last)
 
 
 def seeded(seed: int, epoch: int, number: int) -> torch.Generator:

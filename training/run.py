@@ -103,11 +103,11 @@ class Run:
             tuple((step, loss) for step, loss in state["curve"]["points"]),
         )
 
-    def network(self, which: str = "best") -> Network:
-        """The network with its weights of the best epoch, or ("last") of the end."""
-        if which == "best" and (self.folder / BEST).is_file():
+    def network(self) -> Network:
+        """The network with its weights of the best epoch."""
+        if (self.folder / BEST).is_file():
             return load_network(self.folder, BEST)
-        raise InputError(f"{self.folder} has no {which} network yet; train for at least one epoch.")
+        raise InputError(f"{self.folder} has no trained network yet; train for at least one epoch.")
 
     def write_tables(self) -> None:
         """Bring metrics.csv and curves.png up to date with the history."""

@@ -274,7 +274,7 @@ def from_images(
     classes = tuple(sorted(set(labels)))
     if len(classes) < 2:
         raise InputError(f"all labels are {classes[0]!r}; a classifier needs at least two classes.")
-    pictures = (images * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2).contiguous().clone()
+    pictures = (images.cpu() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2).contiguous().clone()
     targets = torch.tensor([classes.index(label) for label in labels])
     return split_dataset(
         name, "classification", classes, TensorSamples(pictures, targets, "picture"), shares(val, test), seed

@@ -20,15 +20,16 @@ from ..nn_layers.files import atomic
 from ..nn_layers.storage import read_json
 from .dataset import Dataset
 from .evaluate import Report, evaluate
-from .fit import FitSettings, fit, run_key
+from .fit import fit
 from .losses import Loss, LossSum
 from .metrics import class_metrics
 from .optimizers import Optimizer
 from .pictures import confusion_picture, save_picture, scatter_picture
 from .plans import Plan, build_dataset, build_loss, build_model, make
 from .results import Row
-from .run import Run
+from .run import SETTINGS, Run
 from .segmentation.evaluate import SegmentationReport
+from .settings import FitSettings, run_key
 
 TRIAL, SCORES, RUNNING, TRAIN, TEST = "trial.json", "scores.json", "running.json", "train", "test"
 TOLD_SECONDS = 1.0
@@ -146,10 +147,19 @@ def _carry_out(trial: Trial, folder: Path, datasets: Datasets, tell: OnShare) ->
     key = run_key(network, dataset, loss, optimizer, settings)
     if (folder / TEST / SCORES).is_file() and (row := _row_of(folder)) and (row.key, row.split) == (key, trial.split):
         return replace(row, model=trial.model, dataset=trial.dataset, loss=trial.loss, folder=trial.folder)
+    _keep_older(folder / TRAIN, key)
     with closing(fit(network, dataset, loss, optimizer, settings, folder / TRAIN)) as steps:
         for progress in steps:
             tell("train", progress.step / max(1, progress.steps))
     return _test(trial, folder, key, dataset, loss, settings, tell)
+
+
+def _keep_older(folder: Path, key: str) -> None:
+    """Put a training with other settings aside: `fit` would begin anew in its folder."""
+    if (folder / SETTINGS).is_file() and (older := read_json(folder / SETTINGS).get("key", "older")) != key:
+        aside = folder.with_name(f"{folder.name}-{older}")
+        if not aside.exists():
+            folder.rename(aside)
 
 
 def _dataset_of(trial: Trial, datasets: Datasets) -> Dataset:

@@ -135,7 +135,7 @@ def _masks_for(masks: torch.Tensor | None, count: int) -> torch.Tensor | None:
     masks = masks[None] if masks.ndim == 2 else masks
     if masks.ndim != 3 or len(masks) not in (1, count):
         raise InputError(
-            f"mask_prompt has shape {tuple(masks.shape)}, but there are {count} pictures; give one mask, or one for each."
+            f"mask has shape {tuple(masks.shape)}, but there are {count} pictures; give one mask, or one for each."
         )
     return masks.float()
 

@@ -302,3 +302,23 @@ def test_an_experiment_without_anything_to_compare_is_refused(few_digits, tmp_pa
     with pytest.raises(InputError, match="holds no results"):
         Results.load(tmp_path)
     assert experiment.slug("../a b:c") == "a-b-c"
+
+
+def test_a_training_with_other_settings_is_put_aside_not_deleted(few_digits, tmp_path):
+    def experiment(epochs):
+        settings = FitSettings(epochs=epochs, batch_size=16, metric="accuracy", device="cpu")
+        return Experiment("p", "n", {"a": draw_classifier()}, {"few": few_digits}, {"ce": Loss()}, settings=settings)
+
+    run_experiment(experiment(1), tmp_path)
+    run_experiment(experiment(2), tmp_path)
+
+    kept = sorted(path.name for path in (tmp_path / "p" / "n" / "a").iterdir() if path.is_dir())
+    assert len(kept) == 3 and kept[0] == "test" and kept[1] == "train" and kept[2].startswith("train-")
+    assert (tmp_path / "p" / "n" / "a" / kept[2] / "best.safetensors").is_file()
+
+
+def test_with_one_seed_a_network_keeps_the_weights_it_has(few_digits, tmp_path):
+    network = draw_classifier(seed=7)
+    settings = FitSettings(epochs=1, batch_size=16, metric="accuracy", device="cpu")
+    experiment = Experiment("p", "n", {"a": network}, {"few": few_digits}, {"ce": Loss()}, settings=settings)
+    assert [trial.network["weights"] for trial in experiment.trials(tmp_path)] == ["saved"]

@@ -14,6 +14,7 @@ from visionsmith.training.experiment import Experiment, run_experiment
 from .conftest import draw_classifier
 
 TWO = Cluster("local", cpus=1, workers=2)
+EPOCHS = 150  # long enough to be caught at training, once a second
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def six(few_digits):
     """Six trials of some seconds each."""
     return Experiment(
         "digits", "six", {"a": draw_classifier(), "b": draw_classifier(dropout=0.1)}, {"few": few_digits}, {"ce": Loss()},
-        Optimizer(learning_rate=0.01), FitSettings(epochs=25, batch_size=16, metric="accuracy", device="cpu"), seeds=(0, 1, 2),
+        Optimizer(learning_rate=0.01), FitSettings(epochs=EPOCHS, batch_size=16, metric="accuracy", device="cpu"), seeds=(0, 1, 2),
     )  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def test_a_killed_worker_costs_no_trial(six, tmp_path):
     assert len(killed) == 1
     assert len(results.rows) == 6 and not results.failed
     assert [row.seed for row in results.rows] == [0, 1, 2, 0, 1, 2]
-    assert all(row.epochs == 25 for row in results.rows)
+    assert all(row.epochs == EPOCHS for row in results.rows)
     assert (six.folder(tmp_path) / "results.png").is_file()
     assert not list(six.folder(tmp_path).glob("*/running.json"))
     stages = []

@@ -288,3 +288,19 @@ def test_data_with_one_class_order_trains_networks_that_know_it(network, few_dig
     other = sources.from_images(torch.rand(4, 8, 8, 3), ["a", "b", "a", "b"])
     with pytest.raises(InputError, match="but dataset images has a, b"):
         evaluate(run.network(), other, "train")
+
+
+def test_the_last_step_of_an_epoch_divides_by_the_batches_it_has():
+    from visionsmith.training.fit import _group
+
+    assert [_group(batch, 7, 3) for batch in range(7)] == [3, 3, 3, 3, 3, 3, 1]
+    assert [_group(batch, 4, 1) for batch in range(4)] == [1] * 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_told(network, few_digits):
+    from visionsmith.nn_layers import InputError
+    from visionsmith.training.settings import check
+
+    with pytest.raises(InputError, match="device is cuda, which torch does not find"):
+        check(network, few_digits, Loss(), Optimizer(), FitSettings(device="cuda"))

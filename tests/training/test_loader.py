@@ -97,3 +97,14 @@ def test_data_that_a_network_cannot_read(digits, table):
         check_fits(digits, None, (64,))
     with pytest.raises(InputError, match="has 3 features, but the network's Input wants 4"):
         check_fits(table, None, (4,))
+
+
+@pytest.mark.parametrize(("count", "size", "lengths"), [(33, 8, [8, 8, 8, 9]), (32, 8, [8] * 4), (34, 8, [8, 8, 8, 8, 2]), (3, 1, [1, 1, 1]), (1, 8, [1])])  # fmt: skip
+def test_a_lone_last_sample_joins_the_batch_before(count, size, lengths):
+    """Batch normalization cannot train on a batch of one."""
+    from visionsmith.training.loader import batch_count, in_batches
+
+    batches = in_batches(torch.arange(count), size)
+
+    assert [len(batch) for batch in batches] == lengths and len(lengths) == batch_count(count, size)
+    assert torch.equal(torch.cat(batches), torch.arange(count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +158,9 @@ def _files(annotations: Path) -> dict[str, Path]:
         return {"train": annotations}
     by_split = {}
     for file in sorted(annotations.glob("*.json")) if annotations.is_dir() else []:
-        for word, split in SPLIT_FOLDERS.items():
-            if word in file.stem.lower():
-                by_split.setdefault(split, file)
+        for word in re.split(r"[^a-z]+", file.stem.lower()):
+            if word in SPLIT_FOLDERS:
+                by_split.setdefault(SPLIT_FOLDERS[word], file)
     if "train" not in by_split:
         raise InputError(
             f"{annotations} is neither a COCO file nor a folder with one for train; choose the JSON file with the annotations."

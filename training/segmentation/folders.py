@@ -321,8 +321,8 @@ def from_masks(
             f"there are {len(pictures)} pictures of {pictures.shape[2]} × {pictures.shape[1]} pixels but {len(masks)} masks of "
             f"{masks.shape[2]} × {masks.shape[1]}; give one mask of the same size per picture."
         )
-    values = (masks > 0.5).to(torch.uint8)
-    data = (pictures[..., :3] * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2).contiguous()
+    values = (masks.cpu() > 0.5).to(torch.uint8)
+    data = (pictures[..., :3].cpu() * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 3, 1, 2).contiguous()
     counts = torch.stack([pixel_counts(mask) for mask in values])
     samples = MaskedTensors(list(data), list(values), counts)
     return segmentation_dataset(name, {"train": samples}, classes, shares=shares(val, test), seed=seed)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ...nn_layers import InputError, Prepare
 from ..dataset import Dataset
-from ..loader import CACHE_BYTES, Batch, scale_and_shift, seeded
+from ..loader import CACHE_BYTES, Batch, batch_count, in_batches, scale_and_shift, seeded
 from ..transforms import IGNORE, RANDOM, Cutout, DefectWindow, Mixup, RandomCrop, RandomResizedCrop
 from .samples import MaskedSamples
 
@@ -59,7 +59,7 @@ class MaskLoader:
         return len(self.samples) * self.window.count
 
     def __len__(self) -> int:
-        return -(-self.count // self.batch_size)
+        return batch_count(self.count, self.batch_size)
 
     def epoch(self, epoch: int = 0, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, without the first `skip` of them.
@@ -68,7 +68,7 @@ class MaskLoader:
             float32 inputs [batch, channels, height, width] and int64 targets [batch, height, width], 255 where a pixel does not count.
         """
         order = torch.randperm(self.count, generator=seeded(self.seed, epoch, 0))
-        for pictures, masks in self._raw_batches(order.split(self.batch_size)[skip:], epoch):
+        for pictures, masks in self._raw_batches(in_batches(order, self.batch_size)[skip:], epoch):
             yield pictures.float().mul_(self.scale).add_(self.shift), masks.long()
 
     def _raw_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Pair]:

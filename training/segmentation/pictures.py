@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..pictures import curve_figure, grid, render
 from .masks import IGNORE, Color, overlay
@@ -39,15 +40,25 @@ def worst_masks(report: SegmentationReport, dataset: Dataset) -> Image.Image:
     for example in report.worst:
         picture, truth = samples[example.index], samples.mask(example.index)
         kind = errors(truth, example.predicted)
-        pictures += [
+        shown = (
             picture,
             overlay(picture, truth, report.colors),
             overlay(picture, example.predicted, report.colors),
             overlay(picture, kind, ERROR_COLORS, 0.8),
-        ]
+        )
+        pictures += [_small(part) for part in shown]  # a large picture must not be kept four times for each example
         found, missed = int((kind == RIGHT).sum()), int((kind == MISSED).sum())
         captions += [example.name.split("/")[-1], "truth", "network", f"{found} found, {missed} missed"]
     return grid(pictures, captions, columns=4, tile=TILE)
+
+
+def _small(picture: Tensor) -> Tensor:
+    """A picture uint8 [channels, height, width], made smaller if it is more than twice as large as it will be shown."""
+    scale = 2 * TILE / max(picture.shape[-2:])
+    if scale >= 1:
+        return picture
+    size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
+    return F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
 
 
 def labelled(dataset: Dataset, split: str, count: int, seed: int = 0) -> list[Tensor]:

@@ -11,12 +11,12 @@ from visionsmith.nn_layers import load_network
 from visionsmith.training import FitSettings, Loss, LossSum, Optimizer, Run, evaluate, fit
 from visionsmith.training import transforms as tf
 from visionsmith.training.evaluate import meter_for
-from visionsmith.training.fit import check
 from visionsmith.training.metrics import METRICS
 from visionsmith.training.segmentation import evaluate as evaluating
 from visionsmith.training.segmentation.pictures import errors, painted, sweep_picture, worst_masks
 from visionsmith.training.segmentation.predict import predict_masks
 from visionsmith.training.segmentation.samples import segmentation_dataset
+from visionsmith.training.settings import check
 
 from .conftest import colored_squares, in_memory, sentence, small_network, squares_dataset
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from visionsmith.nn_layers import Prepare
 from visionsmith.training import transforms as tf
-from visionsmith.training.fit import samples_per_epoch
 from visionsmith.training.loader import prepare_for
 from visionsmith.training.segmentation import loader as module
 from visionsmith.training.segmentation.loader import MaskLoader, check_transforms, padded_box, resized, window
 from visionsmith.training.segmentation.samples import segmentation_dataset
+from visionsmith.training.settings import samples_per_epoch
 
 from .conftest import in_memory, sentence, squares_dataset
 
