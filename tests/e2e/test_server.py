@@ -222,7 +222,9 @@ def test_a_server_that_is_killed_goes_on_where_it_was(server, comfyui, tmp_path)
     first = comfy.start_server(comfyui, tmp_path / "base")
     first.queue(prompt)
     end = time.monotonic() + 60
-    while not any((run / "last.safetensors").exists() for run in runs(first)) and time.monotonic() < end:
+    while (
+        not any((run / "metrics.csv").exists() for run in runs(first)) and time.monotonic() < end
+    ):  # the last of a save
         time.sleep(0.05)
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
