@@ -14,7 +14,7 @@ from ..imaging.background import PUBLISHED, BackgroundModel, cut_out, load_backg
 from ..imaging.weights import download as fetch
 from ..imaging.weights import find
 from ..nn_layers.errors import InputError
-from .host import host, writable
+from .host import host, watch, writable
 from .widgets import size
 
 KINDS = ("rembg", "background_removal", "RMBG", "BiRefNet")
@@ -80,11 +80,10 @@ class RemoveBackground(io.ComfyNode):
             name, licence = masks.name, masks.recipe.licence
 
         def watched(pictures: torch.Tensor) -> torch.Tensor:
-            found = []
-            for number, picture in enumerate(pictures):
-                host().check_interrupt()
+            found, show = [], watch(cls)
+            for picture in pictures:
+                show(len(found), len(pictures))
                 found.append(masks(picture[None]))
-                host().progress(cls.hidden.unique_id, number + 1, len(pictures))
             return torch.cat(found).to(pictures)
 
         result = cut_out(images, watched, behind, edges, clean_edges)
@@ -93,10 +92,6 @@ class RemoveBackground(io.ComfyNode):
 
     @classmethod
     def _model(cls, name: str, download: bool) -> BackgroundModel:
-        def on_progress(done: int, total: int) -> None:
-            host().check_interrupt()
-            host().progress(cls.hidden.unique_id, done, total)
-
         home = Path(os.environ.get("U2NET_HOME", "~/.u2net")).expanduser()  # where rembg keeps its own
         folders = [*(folder for kind in KINDS for folder in host().model_folders(kind)), home]
         published = PUBLISHED.get(name.strip().removesuffix(".onnx"))
@@ -108,7 +103,7 @@ class RemoveBackground(io.ComfyNode):
         except InputError:
             if not download or published is None:
                 raise
-            path = fetch(published, writable("rembg", "models"), on_progress)
+            path = fetch(published, writable("rembg", "models"), watch(cls))
         return load_background(path, host().device())
 
 

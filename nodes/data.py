@@ -10,7 +10,7 @@ from ..training import Dataset, sources
 from ..training.pictures import batch_of, grid
 from ..training.segmentation.pictures import labelled
 from ..training.statistics import WEIGHTINGS, class_weights, statistics_picture, statistics_table
-from .host import host, image_from_pil, readable
+from .host import host, image_from_pil, readable, watch
 from .widgets import number, seed, size
 from .wires import DatasetWire
 
@@ -83,11 +83,6 @@ class ImageFolder(io.ComfyNode):
 
     @classmethod
     def execute(cls, folder: str, color: str, broken: str, val: float, test: float, seed: int) -> io.NodeOutput:
-        def on_progress(done: int, count: int) -> None:
-            host().check_interrupt()
-            if done % 50 == 0 or done == count:
-                host().progress(cls.hidden.unique_id, done, count)
-
         path = readable(folder)
         with gradients():
             dataset = sources.image_folder(
@@ -97,7 +92,7 @@ class ImageFolder(io.ComfyNode):
                 test=test,
                 seed=seed,
                 skip_broken=broken == "skip",
-                on_progress=on_progress,
+                on_progress=watch(cls),
             )
         return given(cls, dataset)
 

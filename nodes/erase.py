@@ -22,7 +22,7 @@ from ..imaging.erase import (
 )
 from ..imaging.weights import download as fetch
 from ..nn_layers.errors import InputError
-from .host import host, writable
+from .host import host, watch, writable
 from .widgets import size
 
 LaMaWire = io.Custom("VISIONSMITH_LAMA")
@@ -74,18 +74,10 @@ class LoadLaMa(io.ComfyNode):
         except InputError:
             if not download:
                 raise
-            path = fetch(BIG_LAMA, writable("lama", "models"), cls._watch())
+            path = fetch(BIG_LAMA, writable("lama", "models"), watch(cls))
         if backend == "simple-lama-inpainting":
             return io.NodeOutput(load_simple_lama(path, host().device()))
         return io.NodeOutput(load_lama(path, host().device(), limit))
-
-    @classmethod
-    def _watch(cls):
-        def on_progress(done: int, total: int) -> None:
-            host().check_interrupt()
-            host().progress(cls.hidden.unique_id, done, total)
-
-        return on_progress
 
 
 class RemoveObject(io.ComfyNode):
@@ -150,7 +142,7 @@ class RemoveObject(io.ComfyNode):
             host().free_memory(fill.bytes)
         with fill.on_device() if isinstance(fill, LaMa) else nullcontext():
             for number, (image, mask) in enumerate(jobs):
-                erased = erase(image, mask, fill, settings, cls._watch(number, len(jobs)))
+                erased = erase(image, mask, fill, settings, watch(cls, number, len(jobs)))
                 pictures.append(erased.images)
                 changed.append(erased.changed)
                 regions += erased.regions
@@ -160,14 +152,6 @@ class RemoveObject(io.ComfyNode):
             f"{regions} region{'s' * (regions > 1)} · {name}" if regions else "The mask is empty: nothing was erased.",
         )
         return io.NodeOutput(pictures, changed)
-
-    @classmethod
-    def _watch(cls, number: int, jobs: int):
-        def on_region(done: int, count: int) -> None:
-            host().check_interrupt()
-            host().progress(cls.hidden.unique_id, number + done / count, jobs)
-
-        return on_region
 
 
 def chosen_fill(method: str, lama: Fill | None) -> Fill:

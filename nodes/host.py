@@ -6,6 +6,8 @@ Nodes call `host()`; inside ComfyUI that is `ComfyHost`, and the headless runner
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +16,8 @@ import torch
 from PIL import Image
 
 from ..nn_layers.errors import InputError
+
+UPDATES_PER_SECOND = 10
 
 
 class Host(Protocol):
@@ -124,6 +128,24 @@ def use_host(new: Host) -> None:
     """Let `new` be what runs us, from now on."""
     global _host
     _host = new
+
+
+def watch(node: type, part: int = 0, parts: int = 1) -> Callable[[float, float], None]:
+    """A callback (done, all) for whatever takes long: looks for Cancel each time, moves the node's bar ten times a second.
+
+    Where the work has several equal `parts`, `part` of them are done already.
+    """
+    moved = 0.0
+
+    def on_progress(done: float, count: float) -> None:
+        nonlocal moved
+        host().check_interrupt()
+        now = time.monotonic()
+        if now - moved >= 1 / UPDATES_PER_SECOND or done == count:
+            moved = now
+            host().progress(node.hidden.unique_id, *((done, count) if parts == 1 else (part + done / count, parts)))
+
+    return on_progress
 
 
 def readable(path: str) -> Path:

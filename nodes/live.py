@@ -6,9 +6,7 @@ import time
 from typing import Any
 
 from ..training import Progress, Run
-from .host import host
-
-UPDATES_PER_SECOND = 10
+from .host import UPDATES_PER_SECOND, host
 
 
 class LiveTraining:

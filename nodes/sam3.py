@@ -14,7 +14,7 @@ from ..imaging.sam3.download import LICENCE, PAGE, WEIGHTS, download
 from ..imaging.sam3.overlay import painted
 from ..imaging.sam3.prompts import for_picture
 from ..nn_layers.errors import InputError
-from .host import host
+from .host import host, watch
 from .segmentation import class_list
 from .widgets import number, size
 from .wires import SOCKET, BoundingBoxes
@@ -125,12 +125,8 @@ def loaded(file: Path, precision: str) -> Sam3:
 
 
 def _fetch(node: type[io.ComfyNode]) -> Path:
-    def on_bytes(done: int, total: int) -> None:
-        host().check_interrupt()
-        host().progress(node.hidden.unique_id, done, total)
-
     host().text(node.hidden.unique_id, f"{WEIGHTS}: {LICENCE}")
-    return download(host().folder("models") / "sam3", on_bytes=on_bytes)
+    return download(host().folder("models") / "sam3", on_bytes=watch(node))
 
 
 class Sam3Segment(io.ComfyNode):
@@ -214,17 +210,9 @@ class Sam3Segment(io.ComfyNode):
             outline=boxes_mean == "outlines",
             threshold=threshold,
             max_per_class=max_per_class,
-            on_step=_watch(cls),
+            on_step=watch(cls),
         )
         return _given(cls, images, found)
-
-
-def _watch(node: type[io.ComfyNode]):
-    def on_step(done: int, count: int) -> None:
-        host().check_interrupt()
-        host().progress(node.hidden.unique_id, done, count)
-
-    return on_step
 
 
 def joined_boxes(positive: Any, negative: Any, drawn: list[Box], count: int) -> list[list[Box]]:
@@ -320,7 +308,7 @@ class Sam3Track(io.ComfyNode):
             threshold=threshold,
             max_objects=max_objects,
             detect_every=detect_every,
-            on_frame=_watch(cls),
+            on_frame=watch(cls),
         )
         for picture, frame in zip(images, frames, strict=True):
             labels = frame.labels

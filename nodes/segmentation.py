@@ -18,7 +18,7 @@ from ..training.segmentation.pictures import painted, sweep_picture
 from ..training.segmentation.predict import predict_masks
 from .data import dataset_output, given, split_inputs
 from .drawing import short_count
-from .host import host, image_from_pil, readable
+from .host import host, image_from_pil, readable, watch
 from .network import network_input
 from .widgets import number, seed, size
 from .wires import BoundingBoxes, DatasetWire, NetworkWire, ReportWire, chosen, options
@@ -107,13 +107,8 @@ class SegmentationDataset(io.ComfyNode):
 
     @classmethod
     def execute(cls, source: dict[str, Any], classes: str, color: str, order: str, **settings) -> io.NodeOutput:
-        def on_progress(done: int, count: int) -> None:
-            host().check_interrupt()
-            if done % 50 == 0 or done == count:
-                host().progress(cls.hidden.unique_id, done, count)
-
         kind, values = chosen("source", source)
-        settings |= {"color": color == "color", "by_chance": order == "by chance", "on_progress": on_progress}
+        settings |= {"color": color == "color", "by_chance": order == "by chance", "on_progress": watch(cls)}
         with gradients():
             if kind == "COCO":
                 dataset = coco_dataset(readable(values["annotations"]), readable(values["pictures"]), **settings)
@@ -245,10 +240,6 @@ class PredictSegmentation(io.ComfyNode):
         min_area: int,
         batch_size: int,
     ) -> io.NodeOutput:
-        def on_picture(done: int, count: int) -> None:
-            host().check_interrupt()
-            host().progress(cls.hidden.unique_id, done, count)
-
         wanted = class_name.strip()
         if wanted and network.classes and wanted not in network.classes:
             raise nn.InputError(
@@ -262,7 +253,7 @@ class PredictSegmentation(io.ComfyNode):
             flips=flips,
             batch_size=batch_size,
             device=host().device(),
-            on_picture=on_picture,
+            on_picture=watch(cls),
         )
         defects = found.classes[1:]
         number = found.classes.index(wanted) if wanted in found.classes else 0

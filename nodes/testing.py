@@ -13,22 +13,12 @@ from ..training.pictures import BAD, GOOD, confusion_picture, grid, maps_picture
 from ..training.segmentation.evaluate import SegmentationReport
 from ..training.segmentation.pictures import worst_masks
 from .data import dataset_input
-from .host import host, image_from_pil
+from .host import host, image_from_pil, watch
 from .network import network_input
 from .widgets import size
 from .wires import LossWire, ReportWire
 
 AnyReport = Report | SegmentationReport
-
-
-def _watch(node: type[io.ComfyNode]):
-    """A callback that moves the node's progress bar and looks for Cancel."""
-
-    def on_batch(done: int, count: int) -> None:
-        host().check_interrupt()
-        host().progress(node.hidden.unique_id, done, count)
-
-    return on_batch
 
 
 class Test(io.ComfyNode):
@@ -70,7 +60,7 @@ class Test(io.ComfyNode):
         cls, network: Network, dataset: Dataset, split: str, batch_size: int, loss: Loss | LossSum | None = None
     ) -> io.NodeOutput:
         report = evaluate(
-            network, dataset, split, loss=loss, batch_size=batch_size, device=host().device(), on_batch=_watch(cls)
+            network, dataset, split, loss=loss, batch_size=batch_size, device=host().device(), on_batch=watch(cls)
         )
         name, score = headline_score(report)
         headline = f"{split} {name}: {100 * score:.2f} %" if name == "accuracy" else f"{split} {name}: {score:.4f}"
@@ -138,7 +128,7 @@ class Predict(io.ComfyNode):
 
     @classmethod
     def execute(cls, network: Network, images: torch.Tensor, batch_size: int) -> io.NodeOutput:
-        found = predict(network, images, batch_size=batch_size, device=host().device(), on_batch=_watch(cls))
+        found = predict(network, images, batch_size=batch_size, device=host().device(), on_batch=watch(cls))
         pictures = [(picture * 255).round().clamp(0, 255).to(torch.uint8).permute(2, 0, 1)[:3] for picture in images]
         regression = network.task == "regression"
         captions = [

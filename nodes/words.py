@@ -19,7 +19,7 @@ from ..imaging.words import (
     load_clip,
 )
 from ..nn_layers.errors import InputError
-from .host import host, writable
+from .host import host, watch, writable
 from .widgets import size
 
 FOLDER = "interrogate"
@@ -98,15 +98,14 @@ class InterrogateImage(io.ComfyNode):
             ranker = load_clip(
                 model_folder(clip_model, kinds, "open_clip_config.json", CLIPS, "CLIP model", download), device
             )
-        captions, prompts, rows = [], [], ["picture,group,phrase,share"]
+        captions, prompts, rows, show = [], [], ["picture,group,phrase,share"], watch(cls)
         for number, image in enumerate(images, 1):
-            host().check_interrupt()
+            show(number - 1, len(images))
             caption = captioner(image, detail, start, max_tokens) if captioner else ""
             found = ranker.rank(image, groups, best) if ranker else []
             captions.append(caption)
             prompts.append(", ".join(filter(None, [caption, *(phrase for _, phrase, _ in found)])))
             rows += [f"{number},{group},{phrase},{share:.3f}" for group, phrase, share in found]
-            host().progress(cls.hidden.unique_id, number, len(images))
         prompt = "\n".join(prompts)
         return io.NodeOutput(prompt, "\n".join(captions), "\n".join(rows), ui={"text": [prompt]})
 

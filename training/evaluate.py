@@ -106,10 +106,7 @@ def evaluate(
         network = replace(network, prepare=prepare_for(dataset, network.prepare))
     loss = loss or Loss("mean squared error" if dataset.task == "regression" else "cross entropy")
     check_loss(loss, network.spec, dataset)
-    if dataset.task == "segmentation":
-        meter = PixelMeter(network, dataset, split, loss, batch_size, full=True, flips=flips)
-    else:
-        meter = Meter(network, dataset, split, loss, batch_size)
+    meter = meter_for(network, dataset, split, loss, batch_size, full=True, flips=flips)
     for done in meter.run(on_device(network.module, device), device):
         if on_batch:
             on_batch(done, len(dataset.split(split)))
@@ -138,10 +135,23 @@ class Meter:
         return scores_of(self.outputs, self.loader.targets, self.loss, self.dataset)
 
 
-def meter_for(network: Network, dataset: Dataset, split: str, loss: Loss, batch_size: int) -> Meter | PixelMeter:
-    """What measures a network on a split of a dataset of its task, with `network.prepare` as it is."""
-    kind = PixelMeter if dataset.task == "segmentation" else Meter
-    return kind(network, dataset, split, loss, batch_size)
+def meter_for(
+    network: Network,
+    dataset: Dataset,
+    split: str,
+    loss: Loss,
+    batch_size: int,
+    *,
+    full: bool = False,
+    flips: bool = False,
+) -> Meter | PixelMeter:
+    """What measures a network on a split of a dataset of its task, with `network.prepare` as it is.
+
+    `full` and `flips` are a segmentation test's (see `PixelMeter`).
+    """
+    if dataset.task == "segmentation":
+        return PixelMeter(network, dataset, split, loss, batch_size, full=full, flips=flips)
+    return Meter(network, dataset, split, loss, batch_size)
 
 
 def scores_of(outputs: Tensor, targets: Tensor, loss: Loss, dataset: Dataset) -> dict[str, float]:

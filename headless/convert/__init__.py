@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...nn_layers.errors import InputError
+from ...nn_layers.files import atomic
 from .drawing import Drawing
 from .learning import draw_learning
 from .network import draw_network
@@ -54,13 +55,8 @@ def convert_file(source: Path, target: Path) -> list[str]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is no JSON ({error}); save the workflow again in ComfyUI.") from None
     workflow, notes = convert(data, str(source))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
+    with atomic(target) as part:
         part.write_text(json.dumps(workflow, indent=1) + "\n", encoding="utf-8")
-        part.replace(target)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}); choose another place.") from None
     return notes
 
 

@@ -7,7 +7,6 @@ whole and its checksum is right.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 from ...nn_layers.errors import InputError
+from ..weights import sha256
 
 REPOSITORY = "facebook/sam3"
 WEIGHTS = "sam3.pt"
@@ -106,14 +106,11 @@ def _check(part: Path, etag: str, name: str) -> None:
     """Large files are named by the SHA-256 of their content; a part that is something else goes."""
     if not re.fullmatch(r"[0-9a-f]{64}", etag):
         return
-    with part.open("rb") as file:
-        found = hashlib.sha256()
-        while chunk := file.read(2**22):
-            found.update(chunk)
-    if found.hexdigest() != etag:
+    found = sha256(part)
+    if found != etag:
         part.unlink()
         raise InputError(
-            f"{name} arrived damaged (SHA-256 {found.hexdigest()[:12]}… instead of {etag[:12]}…); nothing was kept, run again."
+            f"{name} arrived damaged (SHA-256 {found[:12]}… instead of {etag[:12]}…); nothing was kept, run again."
         )
 
 
