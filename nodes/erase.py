@@ -91,7 +91,11 @@ class RemoveObject(io.ComfyNode):
             search_aliases=["erase", "inpaint", "lama", "remover", "cleanup", "watermark", "telea", "navier-stokes", "eraser", "heal"],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures of any size, with or without transparency."),
-                io.Mask.Input("masks", tooltip="Above a half is erased. One mask for all pictures, one for each, or several for one picture."),
+                io.MultiType.Input(
+                    "masks",
+                    types=[io.Mask, io.Image],
+                    tooltip="Above a half is erased. One mask for all pictures, one for each, or several for one picture. A picture counts by its brightness.",
+                ),
                 LaMaWire.Input("lama", optional=True, tooltip="From Load LaMa. Without it the place is filled by a method that needs no model."),
                 io.Combo.Input(
                     "method",
@@ -136,7 +140,7 @@ class RemoveObject(io.ComfyNode):
     ) -> io.NodeOutput:
         settings = EraseSettings(first(grow), first(feather), first(whole_up_to), first(margin), first(merge_masks))
         fill = chosen_fill(first(method), first(lama))
-        jobs, regions = matched(as_list(images), as_list(masks)), 0
+        jobs, regions = matched(as_list(images), [as_mask(mask) for mask in as_list(masks)]), 0
         pictures, changed = [], []
         if isinstance(fill, LaMa) and fill.device.type != "cpu":
             host().free_memory(fill.bytes)
@@ -184,6 +188,11 @@ def matched(images: list[torch.Tensor], masks: list[torch.Tensor]) -> list[tuple
             f"there is a list of {len(images)} pictures and one of {len(masks)} masks; give a mask for each, or one for all."
         )
     return list(zip(images, masks * len(images) if len(masks) == 1 else masks, strict=True))
+
+
+def as_mask(mask: torch.Tensor) -> torch.Tensor:
+    """A mask as it is; the brightness of a picture [batch, height, width, 3 or 4], as older packs hand masks over."""
+    return mask[..., :3].mean(3) if mask.ndim == 4 and mask.shape[3] > 1 else mask
 
 
 def united(masks: list[torch.Tensor]) -> torch.Tensor:

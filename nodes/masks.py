@@ -17,12 +17,13 @@ from .wires import BoundingBoxes
 TOGETHER = ["picture by picture", "all into one"]
 
 
-def mask_sockets(tooltip: str) -> io.Input:
+SEVERAL = "A mask, a batch of masks, or a list of batches."
+
+
+def mask_sockets(name: str, tooltip: str, least: int) -> io.Input:
     """Any number of masks; a free socket appears as one connects."""
-    template = io.Autogrow.TemplatePrefix(
-        io.Mask.Input("mask", tooltip="A mask, a batch of masks, or a list of batches."), prefix="mask", min=1, max=100
-    )
-    return io.Autogrow.Input("masks", template=template, tooltip=tooltip)
+    template = io.Autogrow.TemplatePrefix(io.Mask.Input("mask", tooltip=SEVERAL), prefix="mask", min=least, max=100)
+    return io.Autogrow.Input(name, template=template, tooltip=tooltip)
 
 
 def batches(masks: Any) -> Iterator[torch.Tensor]:
@@ -54,7 +55,8 @@ class MergeMasks(io.ComfyNode):
             description="Merge any number of masks: what any, all, only the first, an odd number, or most of them cover.",
             search_aliases=["combine masks", "mask union", "add masks", "subtract mask", "intersect", "xor", "vote", "mask batch to mask"],
             inputs=[
-                mask_sockets("The masks, all of one size; a free socket appears as you connect. The order matters for difference only."),
+                io.Mask.Input("mask", tooltip=f"The first. {SEVERAL}"),
+                mask_sockets("others", "The others, of the same size; a free socket appears as you connect. difference takes them out of the first.", 0),
                 io.Combo.Input(
                     "operation",
                     options=list(core.OPERATIONS),
@@ -75,9 +77,9 @@ class MergeMasks(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, masks: dict[str, Any], operation: Any, together: Any) -> io.NodeOutput:
+    def execute(cls, mask: Any, operation: Any, together: Any, others: Any = None) -> io.NodeOutput:
         into_one = single(together) == TOGETHER[1]
-        return io.NodeOutput(core.merge_masks(list(batches(masks)), single(operation), into_one))
+        return io.NodeOutput(core.merge_masks([*batches(mask), *batches(others)], single(operation), into_one))
 
 
 class RefineMask(io.ComfyNode):
@@ -184,7 +186,7 @@ class MasksToLabelMap(io.ComfyNode):
             description="Number masks and put them into one grey picture; where they overlap, the later one is on top.",
             search_aliases=["index mask", "segmentation map", "class map", "annotation", "semantic mask"],
             inputs=[
-                mask_sockets("The masks, all of one size, the first is number 1. 0 is the background."),
+                mask_sockets("masks", "The masks, all of one size, the first is number 1. 0 is the background.", 1),
                 io.Combo.Input(
                     "together",
                     options=TOGETHER,

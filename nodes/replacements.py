@@ -27,13 +27,16 @@ class Replacement:
 
 REPLACEMENTS = (
     # comfyui-lama-remover: its blur made the mask larger by about as many pixels; LaMa itself comes from Load LaMa, or OpenCV fills in
-    Replacement(
-        "LamaRemover",
-        "VisionsmithRemoveObject",
-        widgets=("mask_threshold", "gaussblur_radius", "invert_mask"),
-        inputs={"images": "images", "masks": "masks", "grow": "gaussblur_radius"},
-        values={"method": "auto", "feather": 4, "merge_masks": False, "margin": 128, "whole_up_to": 800},
-        outputs={0: 0},
+    *(
+        Replacement(
+            old,
+            "VisionsmithRemoveObject",
+            widgets=("mask_threshold", "gaussblur_radius", "invert_mask"),
+            inputs={"images": "images", "masks": "masks", "grow": "gaussblur_radius"},
+            values={"method": "auto", "feather": 4, "merge_masks": False, "margin": 128, "whole_up_to": 800},
+            outputs={0: 0},
+        )
+        for old in ("LamaRemover", "LamaRemoverIMG")  # the second's masks are pictures
     ),
     # ComfyUI-SAM3: the versions whose loader has a model_path; a path such as models/ckpt/sam3.pt leads to the file of that name
     Replacement(
@@ -56,7 +59,7 @@ REPLACEMENTS = (
     Replacement(
         "Masks Combine Batch",
         "VisionsmithMergeMasks",
-        inputs={"masks.mask0": "masks"},
+        inputs={"mask": "masks"},
         values={"operation": "union", "together": "all into one"},
         outputs={0: 0},
     ),

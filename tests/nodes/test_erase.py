@@ -63,6 +63,15 @@ def test_the_node_works_as_it_is_dropped_on_the_canvas(display):
     assert display.steps[-1] == (1, 1)
 
 
+def test_a_picture_can_be_the_mask(display):
+    image, mask = torch.rand(1, 60, 80, 3), torch.zeros(1, 60, 80)
+    mask[:, 20:30, 20:30] = 1
+    widgets = defaults(RemoveObject, images=[image])
+    (as_picture,), _ = run(RemoveObject, **widgets, masks=[mask[..., None].expand(-1, -1, -1, 3)])
+    (as_mask,), _ = run(RemoveObject, **widgets, masks=[mask])
+    assert torch.equal(as_picture, as_mask)
+
+
 def test_an_empty_mask_is_no_mistake(display):
     image = torch.rand(1, 60, 80, 3)
     images, _ = run(RemoveObject, **defaults(RemoveObject, images=[image], masks=[torch.zeros(1, 60, 80)]))

@@ -51,14 +51,18 @@ def scene():
 
 def test_merging_lists_batches_and_sockets(said, scene):
     batch = torch.cat([scene, 1 - scene])
-    lists = {"mask0": [scene, torch.zeros_like(scene)], "mask1": [batch]}
+    lists = [scene, torch.zeros_like(scene)]
 
-    (merged,) = run(nodes.MergeMasks, masks=lists, operation=["union"], together=["picture by picture"])
+    (merged,) = run(
+        nodes.MergeMasks, mask=lists, others={"mask0": [batch]}, operation=["union"], together=["picture by picture"]
+    )
     assert torch.equal(merged, torch.cat([scene, torch.ones_like(scene)]))
-    (merged,) = run(nodes.MergeMasks, masks={"mask0": batch, "mask1": None}, operation="union", together="all into one")
+    (merged,) = run(nodes.MergeMasks, mask=batch, others={"mask0": None}, operation="union", together="all into one")
     assert merged.shape == (1, 20, 30) and merged.all()
+    (merged,) = run(nodes.MergeMasks, mask=1 - scene, others={"mask0": scene}, operation="difference")
+    assert torch.equal(merged, 1 - scene)
     with pytest.raises(InputError, match="connect at least one mask"):
-        run(nodes.MergeMasks, masks={})
+        run(nodes.MergeMasks, mask=[])
 
 
 def test_splitting_refining_and_measuring(said, scene):

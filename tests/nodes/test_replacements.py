@@ -21,9 +21,9 @@ def ids(one):
 
 def test_old_nodes_are_named_once():
     assert {one.old for one in replacements.REPLACEMENTS} == {
-        "LamaRemover", "LoadSAM3Model", "SAM3Grounding", "Masks Combine Batch", "Image Comparer (rgthree)",
+        "LamaRemover", "LamaRemoverIMG", "LoadSAM3Model", "SAM3Grounding", "Masks Combine Batch", "Image Comparer (rgthree)",
     }  # fmt: skip
-    assert len(OURS) == 4
+    assert len(OURS) == 5
 
 
 @pytest.mark.parametrize("one", OURS, ids=ids)
@@ -64,7 +64,7 @@ def test_register_tells_each_once(monkeypatch):
     asyncio.run(replacements.register())
     assert [one["old_node_id"] for one in told] == [one.old for one in replacements.REPLACEMENTS]
     assert {"new_id": "grow", "old_id": "gaussblur_radius"} in told[0]["input_mapping"]
-    assert told[2]["output_mapping"] == [
+    assert told[3]["output_mapping"] == [
         {"old_idx": 0, "new_idx": 0},
         {"old_idx": 1, "new_idx": 5},
         {"old_idx": 2, "new_idx": 4},
