@@ -187,10 +187,10 @@ def test_words_become_tokens(tmp_path):
 
 def test_the_packed_table_gives_the_same_numbers(tmp_path, monkeypatch):
     """open_clip's list holds the merges alone; here with 300 of them, and the published table where ComfyUI has it."""
-    from visionsmith.imaging.sam3 import tokens
+    from visionsmith.imaging import clip_table
 
-    monkeypatch.setattr(tokens, "MERGES", 3)
-    vocabulary, merges = tokens._packed("version\na b</w>\nc d\ncd e</w>\nnot read\n")
+    monkeypatch.setattr(clip_table, "MERGES", 3)
+    vocabulary, merges = clip_table._packed("version\na b</w>\nc d\ncd e</w>\nnot read\n")
     assert merges == [("a", "b</w>"), ("c", "d"), ("cd", "e</w>")]
     assert len(vocabulary) == 512 + 3 + 2
     assert vocabulary["!"] == 0
@@ -208,20 +208,20 @@ CLIP = Path.home() / "comfy/ComfyUI/comfy/sd1_tokenizer"
 def test_published_tokens():
     """Against transformers' own tokenizer, and the packed list rebuilt from the table against the table."""
     from transformers import CLIPTokenizer
-    from visionsmith.imaging.sam3 import tokens
+    from visionsmith.imaging import clip_table
 
     ours, reference = tokenizer([CLIP]), CLIPTokenizer.from_pretrained(CLIP)
     for text in ("a photo of a cat", "Rust & scratches, 3mm!", "it's  naïve\tcafé 北京", "x" * 200):
         assert ours(text) == reference(text, truncation=True, max_length=32).input_ids
-    vocabulary, _ = tokens._packed((CLIP / "merges.txt").read_text("utf-8"))
+    vocabulary, _ = clip_table._packed((CLIP / "merges.txt").read_text("utf-8"))
     assert vocabulary == json.loads((CLIP / "vocab.json").read_text("utf-8"))
 
 
 def test_no_table_of_words(tmp_path, monkeypatch):
-    from visionsmith.imaging.sam3 import tokens
+    from visionsmith.imaging import clip_table
 
-    monkeypatch.setattr(tokens, "PACKAGES", ("no_such_package", "no.such.part"))
-    monkeypatch.setattr(tokens, "_in_cache", lambda: None)
+    monkeypatch.setattr(clip_table, "PACKAGES", ("no_such_package", "no.such.part"))
+    monkeypatch.setattr(clip_table, "_in_cache", lambda: None)
     with pytest.raises(InputError, match=r"install open_clip_torch, or put CLIP's vocab.json"):
         tokenizer([tmp_path])
     (tmp_path / "tokenizer.json").write_text("{}")
