@@ -9,15 +9,19 @@ from comfy_api.latest import io
 
 from ..imaging.boxes import FixedSize, FreeSize
 from ..imaging.crop import Crops, CropSettings, Stitch, crop_masked, stitch_crops
+from ..imaging.stable_diffusion import SAMPLERS, Repaint, repaint
+from ..imaging.stable_diffusion.repaint import model_size
 from . import inpaint_model
-from .host import host
-from .widgets import number, size
+from .checkpoints import PRECISIONS, WHERE, checkpoint, checkpoint_names, stable_diffusion
+from .host import host, watch
+from .widgets import number, seed, size
 from .wires import BoundingBoxes, chosen, options
 
 StitchWire = io.Custom("VISIONSMITH_STITCH")
 EACH = ["each mask", "each object"]
 FREE_SIZE = {"min_size": "least", "max_size": "most"}
 KINDS = ["auto", "made for inpainting", "ordinary"]
+LEAST_AREA = 16  # pixels: specks that are no objects
 NOTHING = "The mask is empty: nothing to repaint, the pictures pass through as they are."
 
 
@@ -218,4 +222,76 @@ class PrepareInpaintModel(io.ComfyNode):
         return io.NodeOutput(model, positive, negative, latent)
 
 
-NODES: list[type[io.ComfyNode]] = [InpaintCrop, PrepareInpaintModel, InpaintStitch]
+class DiffusersInpaint(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        names = checkpoint_names()
+        return io.Schema(
+            node_id="VisionsmithDiffusersInpaint",
+            display_name="Diffusers Inpaint",
+            category="Visionsmith/Inpaint",
+            description="Repaint what a mask covers by words, in one node: cut out, paint with Stable Diffusion, put back.",
+            search_aliases=["inpaint", "repaint", "stable diffusion", "generative fill", "object removal", "replace object", "diffusers pipeline"],
+            inputs=[
+                io.Image.Input("image", tooltip="The pictures."),
+                io.Mask.Input("mask", tooltip="What is repainted: one mask per picture, one for all, or many for one picture."),
+                io.Combo.Input("model", options=names, default=names[0], tooltip=f"{WHERE} Those made for inpainting fit in best."),
+                io.String.Input("prompt", default="", multiline=True, tooltip="What should be there, in English; 77 tokens are read."),
+                io.String.Input("negative_prompt", default="", multiline=True, tooltip="What should not be there."),
+                number("strength", 1.0, "How much of the old is given up: 1 for all, less keeps its colours and shapes.", min=0.01),
+                size("steps", 25, "Steps from noise to picture; at a lower strength fewer of them are done.", max=1000),
+                number("guidance", 7.0, "How closely the prompt is followed; 1 is faster and leaves out the negative prompt.", min=1.0, max=30.0, step=0.1),
+                seed("Of the noise. Each crop gets its own."),
+                size("size", 0, "Pixels on each side at which a crop is painted; 0 for the size that the model learned from.", min=0, max=4096, step=8),
+                number("context", 2.0, "Width and height of a crop, in those of the masked part: more shows the model more.", min=1.0, max=100.0),
+                size("grow", 8, "Pixels by which the mask grows first, so that no rest of the old shows.", min=0, max=1024),
+                size("blend", 16, "Pixels around the mask over which the new fades into the old. Beyond them, nothing changes.", min=0, max=1024),
+                io.Combo.Input("crop", options=EACH, default=EACH[0], tooltip="One crop for each mask, or one for each connected object of it."),
+                io.Combo.Input("sampler", options=list(SAMPLERS), default=next(iter(SAMPLERS)), tooltip="How noise is taken away.", advanced=True),
+                io.Combo.Input("precision", options=PRECISIONS, default=PRECISIONS[0], tooltip="auto: float16 on a GPU, float32 without.", advanced=True),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="The pictures, repainted where the mask was."),
+                BoundingBoxes.Output(display_name="bboxes", tooltip="Where the crops were, for each picture."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, model: str) -> bool | str:
+        return True  # a checkpoint that is gone is told of by execute
+
+    @classmethod
+    def execute(
+        cls,
+        image: torch.Tensor,
+        mask: torch.Tensor,
+        model: str,
+        prompt: str,
+        negative_prompt: str,
+        strength: float,
+        steps: int,
+        guidance: float,
+        seed: int,
+        size: int,
+        context: float,
+        grow: int,
+        blend: int,
+        crop: str,
+        sampler: str,
+        precision: str,
+    ) -> io.NodeOutput:
+        where = CropSettings(context=context, grow=grow, blend=blend, each_object=crop == EACH[1], min_area=LEAST_AREA)
+        checkpoint(model)
+        if not crop_masked(image, mask, where).stitch.regions:  # and bad masks are told of before a model is loaded
+            host().text(cls.hidden.unique_id, NOTHING)
+            return io.NodeOutput(image, [[] for _ in image])
+        how = Repaint(prompt, negative_prompt, strength, steps, guidance, seed, sampler)
+        loaded, device = stable_diffusion(model, precision), host().device()
+        with loaded.on_device(device):
+            painted, crops = repaint(loaded, image, mask, how, model_size(loaded, size, where), device, watch(cls))
+        host().text(cls.hidden.unique_id, summary(crops))
+        return io.NodeOutput(painted, boxes(crops.stitch))
+
+
+NODES: list[type[io.ComfyNode]] = [InpaintCrop, PrepareInpaintModel, InpaintStitch, DiffusersInpaint]

