@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..nn_layers.errors import InputError
+from ..provisioning.fetch import fetch
+from ..provisioning.remote import FetchError, Patience, Remote
 
-CHUNK = 1 << 20
+PATIENCE = Patience(tries=3, pause=0.5)
+"""Somebody waits before the canvas."""
 Model = TypeVar("Model")
 
 
@@ -71,63 +69,15 @@ def download(file: Published, folder: Path, on_progress: Callable[[int, int], No
     Until its checksum was found right, it has the ending ``.part``.
 
     Args:
-        on_progress: Called with bytes had and bytes in all; what it raises stops the download.
+        on_progress: Called with bytes had and bytes in all, also while it waits for the server; what it raises stops the download.
 
     Raises:
         InputError: The network, the disk or the checksum is at fault.
     """
-    target, part = folder / file.name, folder / f"{file.name}.part"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _fetch(file, part, on_progress)
-    except urllib.error.HTTPError as error:
-        raise InputError(
-            f"{file.url} answered {error.code} {error.reason}; fetch {file.name} yourself and put it into {folder}."
-        ) from error
-    except (OSError, http.client.HTTPException) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise InputError(
-                f"{file.name} needs {file.size / 2**20:.0f} MB, but the disk of {folder} is full; free some space and run again."
-            ) from error
-        reason = getattr(error, "reason", error)
-        raise InputError(
-            f"{file.name} could not be fetched from {file.url} ({reason}); check the network and run again, it goes on where it "
-            f"stopped, or put the file into {folder} yourself."
-        ) from error
-    if sha256(part) != file.sha256:
-        part.unlink()
-        raise InputError(
-            f"what came from {file.url} is not the published {file.name} (wrong checksum) and was removed; run again, or put the "
-            f"file into {folder} yourself."
-        )
-    return part.replace(target)
-
-
-def _fetch(file: Published, part: Path, on_progress: Callable[[int, int], None] | None) -> None:
-    had = part.stat().st_size if part.exists() else 0
-    if had >= file.size:
-        return
-    request = urllib.request.Request(file.url, headers={"Range": f"bytes={had}-"} if had else {})
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        if answer.status != http.client.PARTIAL_CONTENT:
-            had = 0  # the server sends it from its start
-        with part.open("ab" if had else "wb") as out:
-            while block := answer.read(CHUNK):
-                out.write(block)
-                had += len(block)
-                if on_progress:
-                    on_progress(had, file.size)
-    if had < file.size:
-        raise OSError(f"the connection ended after {had} of {file.size} bytes")
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 checksum of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
+        return fetch(Remote(file.url, file.size, file.sha256), folder / file.name, None, on_progress, PATIENCE).path
+    except FetchError as error:
+        raise InputError(f"{str(error).rstrip('.')}, or put {file.name} into {folder} yourself.") from error
 
 
 _loaded: dict[str, tuple[tuple[Any, ...], Any]] = {}

@@ -1,0 +1,74 @@
+"""Where ComfyUI and its Python are on the machines that people rent or build."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .manifest import ManifestError
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A kind of machine: places to look for ComfyUI, and for its Python ("{comfyui}" is the folder that was found)."""
+
+    comfyui: tuple[str, ...]
+    python: tuple[str, ...]
+
+
+PROFILES = {
+    "vast": Profile(("{workspace}/ComfyUI", "/workspace/ComfyUI", "/opt/workspace-internal/ComfyUI"), ("/venv/main/bin/python",)),
+    "runpod": Profile(
+        ("{workspace}/runpod-slim/ComfyUI", "{workspace}/ComfyUI", "{workspace}/madapps/ComfyUI"),
+        ("{comfyui}/.venv/bin/python", "{comfyui}/venv/bin/python", "/opt/venv/bin/python"),
+    ),
+    "docker": Profile(("/opt/ComfyUI",), ("/opt/venv/bin/python",)),
+    "local": Profile((".",), ("{comfyui}/.venv/bin/python", "{comfyui}/venv/bin/python")),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Machine:
+    """ComfyUI's folder, the Python it runs with, and the folder of its models, which may lie on another disk."""
+
+    comfyui: Path
+    python: str
+    profile: str = "local"
+
+    def path(self, to: str) -> Path:
+        """Where a file of the manifest goes."""
+        return self.comfyui / to
+
+    @property
+    def custom_nodes(self) -> Path:
+        """Where packages of nodes are."""
+        return self.comfyui / "custom_nodes"
+
+
+def machine(profile: str, comfyui: str = "", python: str = "", environment: Mapping[str, str] = os.environ) -> Machine:
+    """This machine, as a profile describes it.
+
+    Args:
+        comfyui: ComfyUI's folder, "" to look for it: first in ``COMFYUI_PATH``, then where the profile says.
+        python: The Python it runs with, "" to look for it.
+
+    Raises:
+        ManifestError: There is no ComfyUI.
+    """
+    known = PROFILES[profile]
+    workspace = environment.get("WORKSPACE") or "/workspace"
+    given = comfyui or environment.get("COMFYUI_PATH", "")
+    places = [given] if given else [place.format(workspace=workspace) for place in known.comfyui]
+    found = next((Path(place) for place in places if Path(place).is_dir()), None)
+    if found is None:
+        raise ManifestError(
+            f"there is no folder {' or '.join(places)}; name ComfyUI's folder with --comfyui or in COMFYUI_PATH."
+        )
+    found = found.resolve()
+    pythons = [python] if python else [place.format(comfyui=found) for place in known.python]
+    return Machine(
+        found, next((place for place in pythons if Path(place).is_file()), python or sys.executable), profile
+    )
