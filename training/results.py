@@ -8,7 +8,7 @@ import json
 import math
 import statistics
 import textwrap
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -97,17 +97,21 @@ class Group:
 
     def deviation(self) -> dict[str, float]:
         """Metric → sample standard deviation over the seeds (divided by n − 1); nothing for a single seed."""
-        return {
-            name: statistics.stdev(v)
-            for name, v in self._values("scores").items()
-            if len(v) > 1 and all(map(math.isfinite, v))
-        }
+        found = {name: _deviation(values) for name, values in self._values("scores").items() if len(values) > 1}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def class_means(self) -> dict[str, dict[str, float]]:
         """Class → metric → mean over the seeds."""
+        return self._over_seeds(statistics.fmean)
+
+    def class_deviations(self) -> dict[str, dict[str, float]]:
+        """Class → metric → sample standard deviation over the seeds; empty for a single seed."""
+        return self._over_seeds(_deviation) if len(self.rows) > 1 else {}
+
+    def _over_seeds(self, summary: Callable[[list[float]], float]) -> dict[str, dict[str, float]]:
         first = self.rows[0].classes if self.rows else {}
         return {
-            name: {m: statistics.fmean(row.classes[name][m] for row in self.rows) for m in metrics}
+            name: {m: summary([row.classes[name][m] for row in self.rows]) for m in metrics}
             for name, metrics in first.items()
         }
 
@@ -221,16 +225,18 @@ class Results:
         return lines
 
     def class_cells(self) -> list[list[Cell]]:
-        """A line per group and class: the means of the per-class metrics; empty where there are none."""
-        entries = [(group, name, values) for group in self.groups for name, values in group.class_means().items()]
-        if not entries:
+        """A line per group and class: mean ± deviation of the per-class metrics; empty where there are none."""
+        groups = [(group, group.class_means(), group.class_deviations()) for group in self.groups]
+        names = tuple(dict.fromkeys(m for _, means, _ in groups for values in means.values() for m in values))
+        if not names:
             return []
-        names = tuple(dict.fromkeys(m for *_, values in entries for m in values))
-        head = [(name, False) for name in ("dataset", "model", "loss", "class", *names)]
-        return [head] + [
-            [(text, False) for text in (g.dataset, g.model, g.loss, name, *(show(values.get(m)) for m in names))]
-            for g, name, values in entries
-        ]
+        lines = [("dataset", "model", "loss", "class", *names)]
+        for group, means, deviations in groups:
+            for name, values in means.items():
+                spread = deviations.get(name, {})
+                cells = (show(values.get(m), spread.get(m)) for m in names)
+                lines.append((group.dataset, group.model, group.loss, name, *cells))
+        return [[(text, False) for text in line] for line in lines]
 
     @property
     def title(self) -> str:
@@ -302,12 +308,18 @@ class Results:
             raise InputError(f"{file} is damaged ({error}); run the experiment again to write it anew.") from error
 
 
+def _deviation(values: list[float]) -> float:
+    """Sample standard deviation; no number where one of the values is none."""
+    return statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+
+
 def show(mean: float | None, deviation: float | None = None) -> str:
     """A figure for people: four decimals, or four digits above a hundred; a dash where there is none."""
     if mean is None or math.isnan(mean):
         return "—"
     form = ".4f" if abs(mean) < 100 else ".4g"
-    return f"{mean:{form}}" + ("" if deviation is None else f" ± {deviation:{form}}")
+    spread = deviation is not None and not math.isnan(deviation)
+    return f"{mean:{form}}" + (f" ± {deviation:{form}}" if spread else "")
 
 
 def _bold(groups: Sequence[Group], names: Iterable[str], per: str) -> set[tuple[int, str]]:
