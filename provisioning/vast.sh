@@ -62,9 +62,12 @@
     fi
   fi
 
+  # Python 3.11 can read TOML; 3.10 can where it has pip.
   python=""
-  for place in python3.13 python3.12 python3.11 python3 /venv/main/bin/python /opt/venv/bin/python "$comfyui/.venv/bin/python"; do
-    if [[ -z $python ]] && plain "$place" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then python="$place"; fi
+  for version in 11 10; do
+    for place in python3 /venv/main/bin/python /opt/venv/bin/python "$comfyui/.venv/bin/python" python3.13 python3.12 python3.11; do
+      if [[ -z $python ]] && plain "$place" -c "import sys; sys.exit(sys.version_info < (3, $version))" 2>/dev/null; then python="$place"; fi
+    done
   done
   if [[ -z $python ]]; then
     echo "Visionsmith: Python 3.10 or newer is needed, and there is none" >&2
