@@ -19,6 +19,8 @@ from .scene import NoPlaceError, Patch, Range, Scene, between, check_ranges
 
 Tone = Literal["dark", "bright", "any"]
 Paint = Callable[[np.ndarray], np.ndarray]
+SEEN = 0.35
+"""A pixel belongs to a line if this share of it is covered; at a half, lines as thin as a pixel would fall apart."""
 LEAST_LEVEL = 0.15  # a bright scratch is brighter than this share of white allows on black, too
 
 
@@ -59,7 +61,7 @@ class Scratch:
             start = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))]) * aside
             along = path[-1] * random.uniform(-0.2, 0.3) if number else 0.0
             thick = (width if number == 0 else width * 0.7) * _tapered(len(path), 0.15)
-            lines.append((path + start + along, np.maximum(thick, 0.6)))
+            lines.append((path + start + along, np.maximum(thick, 0.8)))
         cover = strokes(lines, margin=4 + math.ceil(self.margin))
         sign, contrast = _sign(self.tone, random), between(random, self.contrast)
         depth = np.clip(0.8 + 0.7 * fractal(cover.shape, max(6.0, length / 6), random), 0.3, 1.1)
@@ -70,7 +72,7 @@ class Scratch:
             return toned(before, sign * contrast * depth * soft + groove)
 
         found = {"length": length, "width": width, "contrast": sign * contrast, "angle": angle, "count": len(lines)}
-        return finished(scene, random, widened(cover >= 0.4, self.margin), "scratch", paint, found)
+        return finished(scene, random, widened(cover >= SEEN, self.margin), "scratch", paint, found)
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class Crack:
         width, contrast = between(random, self.width), between(random, self.contrast)
         trunk = _jagged(wandering(random, length, angle, self.wander), random)
         thick = width * _tapered(len(trunk), 0.6, first=False) * _uneven(len(trunk), random)
-        lines = [(trunk, np.maximum(thick, 0.7))]
+        lines = [(trunk, np.maximum(thick, 1.0))]
         for _ in range(int(random.integers(int(self.branches[0]), int(self.branches[1]) + 1))):
             at = int(random.integers(len(trunk) // 6, max(len(trunk) // 6 + 1, 5 * len(trunk) // 6)))
             side = random.choice((-1, 1)) * between(random, (20, 60))
             branch = wandering(random, length * between(random, (0.15, 0.5)), angle + side, 1.2 * self.wander)
             branch = _jagged(branch, random)
             own = 0.65 * thick[at] * _tapered(len(branch), 0.9, first=False) * _uneven(len(branch), random)
-            lines.append((branch + trunk[at], np.maximum(own, 0.6)))
+            lines.append((branch + trunk[at], np.maximum(own, 0.8)))
         cover = strokes(lines, margin=4 + math.ceil(self.margin))
         soft = blurred(cover, between(random, self.blur))
         depth = np.clip(0.85 + 0.4 * perlin(cover.shape, 9.0, random), 0.5, 1.0)
@@ -119,7 +121,7 @@ class Crack:
             return toned(before, light - contrast * depth * soft, calm=0.5 * soft)
 
         found = {"length": length, "width": width, "contrast": -contrast, "angle": angle, "branches": len(lines) - 1}
-        return finished(scene, random, widened(cover >= 0.4, self.margin), "crack", paint, found)
+        return finished(scene, random, widened(cover >= SEEN, self.margin), "crack", paint, found)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,7 @@ class Scene:
     def _inside(self) -> np.ndarray:
         inside = np.flatnonzero(self.allowed)
         if not len(inside):
-            raise InputError(
+            raise NoPlaceError(
                 "the part mask is empty, so there is no place for a defect; paint where defects may be, or leave it out."
             )
         return inside

