@@ -20,8 +20,8 @@ class Display(Protocol):
 class HeadlessHost:
     """Folders below given places, previews as files, Ctrl-C as Cancel."""
 
-    def __init__(self, folders: dict[str, Path], display: Display):
-        self.folders, self.display = folders, display
+    def __init__(self, folders: dict[str, Path], display: Display, devices: tuple[int, int] = (1, 1)):
+        self.folders, self.display, self.spread = folders, display, devices
         self.interrupted = False
         self.saved: list[Path] = []
         self.current = ("", "")
@@ -39,6 +39,14 @@ class HeadlessHost:
     def send(self, event: str, data: dict[str, Any]) -> None:
         """Nobody listens to events here."""
 
+    def serve(self, path: str, handler: Any) -> None:
+        """Nobody asks for routes here."""
+
+    def node_types(self) -> set[str]:
+        from . import core_nodes
+
+        return {node.GET_SCHEMA().node_id for node in core_nodes.NODES}
+
     def folder(self, kind: str) -> Path:
         self.folders[kind].mkdir(parents=True, exist_ok=True)
         return self.folders[kind]
@@ -49,11 +57,20 @@ class HeadlessHost:
     def device(self) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
+    def devices(self) -> tuple[int, int]:
+        return self.spread
+
     def free_memory(self, needed: int) -> None:
         """Nothing else is in memory here."""
 
+    def load_model(self, model: Any) -> None:
+        """There are none of ComfyUI's models here."""
+
     def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
         return {"images": self.save(images, self.folder("pictures"), self._stem(node))}
+
+    def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
+        return {}
 
     def save(self, images: torch.Tensor, folder: Path, stem: str, replace: bool = True) -> list[dict[str, str]]:
         """Write float32 [batch, height, width, 3] in 0..1 as numbered PNG files; give ComfyUI's description of them.

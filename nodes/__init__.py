@@ -11,13 +11,17 @@ class VisionsmithExtension(ComfyExtension):
     """What ComfyUI asks for the list of nodes."""
 
     async def on_load(self) -> None:
-        """Offer our nodes for those of older packs; without that the nodes still work, so an error is only logged."""
-        from .replacements import register
+        """Offer our nodes for those of older packs, and the canvas our routes; the nodes work without, so errors are only logged."""
+        from . import replacements, routes
 
         try:
-            await register()
+            await replacements.register()
         except Exception:
             logging.exception("Visionsmith could not register its replacements of older nodes")
+        try:
+            routes.register()
+        except Exception:
+            logging.exception("Visionsmith could not register its routes")
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """Every node of every menu; an error on the way is logged with its traceback, because ComfyUI logs one line only."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from PIL import Image
 from ..nn_layers.errors import InputError
 
 UPDATES_PER_SECOND = 10
+BACKDROP_SIDE = 1280
 
 
 class Host(Protocol):
@@ -39,6 +41,14 @@ class Host(Protocol):
         """Send an event of ours to the front end."""
         ...
 
+    def serve(self, path: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
+        """Let `handler` (aiohttp: request to response) answer what is posted to `path`."""
+        ...
+
+    def node_types(self) -> set[str]:
+        """Every type of node that can run here, beside ours."""
+        ...
+
     def folder(self, kind: str) -> Path:
         """The folder called "input", "output", "temp" or "models"."""
         ...
@@ -51,12 +61,24 @@ class Host(Protocol):
         """Where networks run."""
         ...
 
+    def devices(self) -> tuple[int, int]:
+        """How many devices of each machine, and how many machines, train a network together."""
+        ...
+
     def free_memory(self, needed: int) -> None:
         """Ask for `needed` bytes on the device; models that nobody is using make room."""
         ...
 
+    def load_model(self, model: Any) -> None:
+        """Put a MODEL of ComfyUI's on its device."""
+        ...
+
     def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
         """Save float32 [batch, height, width, 3] in 0..1 as previews; give the `ui` entry of the node that shows them."""
+        ...
+
+    def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
+        """Save float32 [height, width, 3 or 4] for an editor that draws on it; its `ui` entry, empty where there is no canvas."""
         ...
 
 
@@ -83,6 +105,16 @@ class ComfyHost:
 
         PromptServer.instance.send_sync(event, data)
 
+    def serve(self, path: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
+        from server import PromptServer
+
+        PromptServer.instance.routes.post(path)(handler)
+
+    def node_types(self) -> set[str]:
+        from nodes import NODE_CLASS_MAPPINGS  # ComfyUI's own module of that name
+
+        return set(NODE_CLASS_MAPPINGS)
+
     def folder(self, kind: str) -> Path:
         import folder_paths
 
@@ -105,15 +137,33 @@ class ComfyHost:
 
         return get_torch_device()
 
+    def devices(self) -> tuple[int, int]:
+        return 1, 1  # each more is a process, which would start the server again
+
     def free_memory(self, needed: int) -> None:
         from comfy.model_management import free_memory, get_torch_device
 
         free_memory(needed, get_torch_device())
 
+    def load_model(self, model: Any) -> None:
+        from comfy.model_management import load_model_gpu
+
+        load_model_gpu(model)
+
     def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
         from comfy_api.latest import ui
 
         return ui.PreviewImage(images, cls=node).as_dict()
+
+    def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
+        height, width = image.shape[:2]
+        array = (image[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        picture = Image.fromarray(array)
+        picture.thumbnail((BACKDROP_SIDE, BACKDROP_SIDE))
+        file = self.folder("temp") / f"visionsmith-{uuid.uuid4().hex}.jpg"
+        picture.save(file, quality=85)
+        entry = {"filename": file.name, "subfolder": "", "type": "temp", "width": width, "height": height}
+        return {"visionsmith_picture": [entry]}
 
 
 _host: Host = ComfyHost()

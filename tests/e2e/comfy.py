@@ -112,7 +112,7 @@ def start_server(comfyui: Path, base: Path, package_name: str = "visionsmith-und
     ]
     command += ["--disable-auto-launch", "--disable-api-nodes"]
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    environment |= {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2"}
+    environment = {"OMP_NUM_THREADS": "2"} | environment | {"HF_HUB_OFFLINE": "1"}
     with log.open("w") as stream:
         process = subprocess.Popen(command, cwd=comfyui, stdout=stream, stderr=subprocess.STDOUT, env=environment)
     server = Server(f"http://127.0.0.1:{port}", base, process, log)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from comfy_api.latest import io
 
+from ...nn_layers.errors import InputError
 from .old import PACK, REROUTES, Id, OldNode, OldWorkflow, Port
+
+MOST_DRAWN = 5000
+"""Each further use of a branch is drawn as a copy, so that a small graph can mean a very large one."""
 
 
 @dataclass
@@ -29,14 +33,15 @@ class Drawing:
     """Collects new nodes; `ports` says what became of the old nodes' outputs, `notes` what had to be decided."""
 
     def __init__(self, old: OldWorkflow):
-        from ...nodes import node_list
+        from .. import node_list
 
         self.old = old
         self.classes = {node.GET_SCHEMA().node_id: node for node in node_list()}
         self.nodes: list[NewNode] = []
+        self.made: dict[Id, NewNode] = {}
         self.kept: dict[Id, dict[str, Port]] = {}
         self.ports: dict[Port, Port | None] = {}
-        self.notes: list[str] = []
+        self.told: dict[str, None] = {}
         numbers = [int(id) for id in old.nodes if str(id).isdigit()]
         if old.canvas:
             numbers.append(int(old.canvas.get("last_node_id") or 0))
@@ -44,8 +49,12 @@ class Drawing:
 
     def note(self, node: OldNode, text: str) -> None:
         """Tell a decision about a node."""
-        if (line := f"{node.name}: {text}") not in self.notes:
-            self.notes.append(line)
+        self.told[f"{node.name}: {text}"] = None
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for everything that was decided, in the order of the decisions."""
+        return list(self.told)
 
     def add(
         self,
@@ -64,16 +73,17 @@ class Drawing:
             self._last += 1
             id = self._last if self.old.canvas else str(self._last)
             place = (x + shift[0], y + shift[1], 250, 0)
+        if len(self.nodes) >= MOST_DRAWN:
+            raise InputError(f"the drawing would have more than {MOST_DRAWN} nodes; use fewer branches twice.")
         wired = {name: port for name, port in links.items() if port is not None}
         mode = near.raw.get("mode", 0) if self.old.canvas else 0
-        self.nodes.append(NewNode(id, self.classes[f"Visionsmith{cls}"], values, wired, place, title or "", mode))
+        self.made[id] = NewNode(id, self.classes[f"Visionsmith{cls}"], values, wired, place, title or "", mode)
+        self.nodes.append(self.made[id])
         return id, 0
 
-    def keep_others(self) -> None:
-        """Keep every node that is not of the old pack, wired to what its sources became; tell which are unknown here."""
-        from ...headless import core_nodes
-
-        known = {*self.classes, *(node.GET_SCHEMA().node_id for node in core_nodes.NODES), "Note", "MarkdownNote"}
+    def keep_others(self, known: Iterable[str]) -> None:
+        """Keep every node that is not of the old pack, wired to what its sources became; tell which are neither ours nor known."""
+        known = {*self.classes, *known, *REROUTES, "Note", "MarkdownNote"}
         for node in self.old.nodes.values():
             if node.type in PACK or (node.type in REROUTES and self._carries_old(node)):
                 continue
@@ -84,7 +94,7 @@ class Drawing:
                     self.kept[node.id][name] = port
                 else:
                     self.note(node, f"its input {name} has nothing to be wired to now; the wire is left out.")
-            if node.type not in known | {*REROUTES}:
+            if node.type not in known:
                 self.note(node, f"{node.type} is a node of another pack; it is kept as it is.")
 
     def _carries_old(self, reroute: OldNode) -> bool:
@@ -99,7 +109,7 @@ class Drawing:
 
     def _fits(self, node: OldNode, name: str, port: Port) -> bool:
         """Whether a kept node's input takes what an output gives; without knowing, yes."""
-        made = next((new for new in self.nodes if new.id == port[0]), None)
+        made = self.made.get(port[0])
         entry = next((e for e in node.raw.get("inputs", []) if isinstance(e, dict) and e.get("name") == name), {})
         wanted = str(entry.get("type", "*")).split(",")
         return made is None or "*" in wanted or made.cls.GET_SCHEMA().outputs[port[1]].get_io_type() in wanted
@@ -133,7 +143,8 @@ class Drawing:
             for entry in raw.get("outputs") or []:
                 entry["links"] = None
             nodes.append(raw)
-        nodes.sort(key=lambda node: [str(id) for id in self.old.nodes].index(str(node["id"])) if node["id"] in self.old.nodes else 10**9)  # fmt: skip
+        order = {id: number for number, id in enumerate(self.old.nodes)}
+        nodes.sort(key=lambda node: order.get(node["id"], len(order)))
         links = _connect({node["id"]: node for node in nodes}, wires)
         extra = {k: v for k, v in (old.get("extra") or {}).items() if k not in ("reroutes", "linkExtensions")}
         rest = {k: v for k, v in old.items() if k not in ("floatingLinks", "reroutes", "state")}

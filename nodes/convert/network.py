@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from ...nn_layers.errors import InputError
 from .drawing import Drawing
 from .layers import draw_layer, merge_settings
 from .old import LAYERS, OldNode, OldWorkflow, Port
+
+MOST_BRANCHES = 200
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,11 @@ class Network:
 
 
 def draw_network(old: OldWorkflow, new: Drawing) -> Network:
-    """Draw every layer; the result tells where each chain begins and ends."""
+    """Draw every layer; the result tells where each chain begins and ends.
+
+    Raises:
+        InputError: The links go round in a circle, or a node joins too many branches.
+    """
     from .shapes import input_values
 
     network = Network()
@@ -52,6 +59,8 @@ def draw_network(old: OldWorkflow, new: Drawing) -> Network:
         if node.type == "res_connect":
             parts = [_branches(old, network, node, name) for name in ("res_1", "res_2")]
             # a pair that is already joined comes first, whichever socket it is in
+            if sum(map(len, parts)) > MOST_BRANCHES:
+                raise InputError(f"{node.name} joins more than {MOST_BRANCHES} branches; remove some of them.")
             network.branches[node.id] = parts[1] + parts[0] if len(parts[0]) == 1 < len(parts[1]) else sum(parts, ())
         elif node.type in LAYERS:
             _draw_node(old, new, network, node, lambda head: input_values(old, new, head))
