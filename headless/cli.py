@@ -10,6 +10,9 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
+from ..provisioning.manifest import ManifestError
+from . import models
+
 OK, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 EXPERIMENT_HELP = """\
 Train and test every combination of models, datasets, losses and seeds in FILE, and print one table.
@@ -42,13 +45,21 @@ An example of FILE (paths are relative to it; all sections but models, datasets 
 def main(arguments: list[str] | None = None) -> int:
     """Carry out a command; the exit code is 0 (fine), 1 (a node or every trial failed), 2 (nothing that can run) or 130 (Ctrl-C)."""
     options = _parser().parse_args(arguments)
-    from ..nn_layers.errors import InputError
-
     try:
         return options.command(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return INVALID
+    except ManifestError as error:
+        told: Exception = error
+    except ValueError as error:
+        from ..nn_layers.errors import InputError  # brings torch along, which a list of models does without
+
+        if not isinstance(error, InputError):
+            raise
+        told = error
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
+    print(f"error: {told}", file=sys.stderr)
+    return INVALID
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,8 +94,10 @@ def _parser() -> argparse.ArgumentParser:
             )
             sub.add_argument("--models", type=Path, default=Path("models"), help="folder for models (default: models)")
             sub.add_argument("--verbose", action="store_true", help="show the traceback of an error")
+            _add_devices(sub, 1, "1")
     _add_experiment(commands)
     _add_convert(commands)
+    models.add(commands)
     return parser
 
 
@@ -111,8 +124,7 @@ def _add_experiment(commands: argparse._SubParsersAction) -> None:
     sub.add_argument("--ray", metavar="ADDRESS|local", help="run trials on a Ray cluster, or on one started here")
     sub.add_argument("--cpus", type=float, default=1, help="CPUs for a trial on the cluster (default: 1)")
     sub.add_argument("--gpus", type=float, default=0, help="GPUs for a trial on the cluster (default: 0)")
-    sub.add_argument("--devices", type=int, default=0, help="devices for each training (default: the file's)")
-    sub.add_argument("--nodes", type=int, default=0, help="machines for each training (default: the file's)")
+    _add_devices(sub, 0, "the file's")
     sub.set_defaults(command=_experiment)
     sub = commands.add_parser(
         "best",
@@ -125,6 +137,18 @@ def _add_experiment(commands: argparse._SubParsersAction) -> None:
     )
     sub.add_argument("--on", default="", metavar="SPLIT", help="val, or the split that was tested (default: val)")
     sub.set_defaults(command=_best)
+
+
+def _add_devices(sub: argparse.ArgumentParser, default: int, shown: str) -> None:
+    sub.add_argument(
+        "--devices", type=int, default=default, help=f"devices that share each training's batches (default: {shown})"
+    )
+    sub.add_argument(
+        "--nodes",
+        type=int,
+        default=default,
+        help=f"machines that share them; start the same command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set (default: {shown})",
+    )
 
 
 def _experiment(options: argparse.Namespace) -> int:
@@ -193,7 +217,7 @@ def _run(options: argparse.Namespace) -> int:
     folders |= {"temp": folders["output"] / "temp", "pictures": folders["output"] / "pictures"}
     headlines: list[str] = []
     with TerminalDisplay() as display:
-        host = HeadlessHost(folders, display)
+        host = HeadlessHost(folders, display, (options.devices, options.nodes))
         use_host(host)
         interrupt_once(host)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from . import report, software
@@ -16,9 +15,7 @@ from .profiles import PROFILES, Machine, machine
 from .remote import FetchError, Patience, Remote
 from .report import COMPLETE, FAILED, FULL, INTERRUPTED, INVALID
 from .tokens import Checked, Host, check, host_of, located
-from .transfer import JOBS, Outcome, Say, transfer
-
-Command = Callable[[argparse.Namespace], int]
+from .transfer import JOBS, Outcome, transfer
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,11 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="GROUP",
         help="only this group (repeatable, or divided by commas)",
     )
-    sub.add_argument(
-        "--dry-run", action="store_true", help="say what would be done; nothing is written, no token is used"
-    )
-    sub.add_argument("--replace", action="store_true", help="replace files that are not the published ones")
     sub.add_argument("--python", default="", metavar="PATH", help="ComfyUI's Python (default: where the profile says)")
+    add_transfer(sub)
     sub.set_defaults(command=install)
     add_models(commands)
     return carry_out(parser.parse_args(arguments))
@@ -72,6 +66,10 @@ def add_options(parser: argparse.ArgumentParser, profile: str) -> None:
         metavar="FOLDER",
         help="ComfyUI's folder (default: COMFYUI_PATH, or where the profile says)",
     )
+
+
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    """What a command that fetches takes."""
     parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"downloads at once (default: {JOBS})")
     parser.add_argument(
         "--timeout",
@@ -80,6 +78,10 @@ def add_options(parser: argparse.ArgumentParser, profile: str) -> None:
         metavar="SECONDS",
         help="seconds without a byte before a connection is given up (default: 30)",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done; nothing is written, no token is used"
+    )
+    parser.add_argument("--replace", action="store_true", help="replace files that are not the published ones")
 
 
 def add_models(commands: argparse._SubParsersAction) -> None:
@@ -90,8 +92,7 @@ def add_models(commands: argparse._SubParsersAction) -> None:
     sub = commands.add_parser("get", help="fetch files into ComfyUI's folders")
     add_options(sub, profile="local")
     sub.add_argument("names", nargs="+", metavar="NAME", help="a name or group that `list` shows")
-    sub.add_argument("--dry-run", action="store_true", help="say what would be fetched")
-    sub.add_argument("--replace", action="store_true", help="replace files that are not the published ones")
+    add_transfer(sub)
     sub.set_defaults(command=get)
     sub = commands.add_parser("verify", help="read every file that is here and compare its checksum")
     add_options(sub, profile="local")
@@ -112,13 +113,14 @@ def install(options: argparse.Namespace) -> int:
         "pip": lambda: software.python_packages(manifest, here, options.dry_run, _say),
     }
     results = [result for name, part in parts.items() if not groups or name in groups for result in part()]
-    return files_of(files, here, options, results)
+    return bring(files, here, results, options.jobs, options.timeout, options.dry_run, options.replace)
 
 
 def get(options: argparse.Namespace) -> int:
     """``get NAME…``"""
     manifest, here = load(options), machine(options.profile, options.comfyui)
-    return files_of(named(manifest, options.names), here, options, [])
+    files = named(manifest, options.names)
+    return bring(files, here, None, options.jobs, options.timeout, options.dry_run, options.replace)
 
 
 def named(manifest: Manifest, names: list[str]) -> tuple[File, ...]:
@@ -129,42 +131,53 @@ def named(manifest: Manifest, names: list[str]) -> tuple[File, ...]:
     )
 
 
-def files_of(
-    files: tuple[File, ...], here: Machine, options: argparse.Namespace, results: list[software.Result]
+def bring(
+    files: tuple[File, ...],
+    here: Machine,
+    results: list[software.Result] | None = None,
+    jobs: int = JOBS,
+    timeout: float = 30.0,
+    dry_run: bool = False,
+    replace: bool = False,
 ) -> int:
-    """Bring files, print the table, and tell the exit code."""
-    notes = Notes.read(here.path("models"))
+    """Bring files, print the table at the end, and give the exit code.
+
+    Args:
+        results: What became of the software, for the table.
+        jobs: Downloads at once.
+        timeout: Seconds without a byte before a connection is given up.
+        replace: Replace files that are not the published ones.
+    """
+    notes, results = Notes.read(here.path("models")), results or []
     steps = plan(files, here, notes)
-    coming = [step for step in steps if step.todo in ("fetch", "copy") or (step.todo == "other" and options.replace)]
+    coming = [step for step in steps if _comes(step, replace)]
     tight = room(steps)
-    if options.dry_run:
-        outcomes = [_would(step, options.replace) for step in steps]
+    if dry_run:
+        outcomes = [_would(step, replace) for step in steps]
     elif tight:
         outcomes = [
-            Outcome(step.file, "failed" if step in coming else step.todo, "no room" if step in coming else step.note)
-            for step in steps
+            Outcome(one.file, "failed", "no room") if one in coming else Outcome(one.file, one.todo, one.note)
+            for one in steps
         ]
     else:
         if coming:
-            _say(f"{len(coming)} file{'s' * (len(coming) != 1)} to come, {options.jobs} at once")
-        outcomes = transfer(
-            steps, notes, _tokens(coming), _say, options.jobs, Patience(timeout=options.timeout), options.replace
-        )
+            _say(f"{len(coming)} file{'s' * (len(coming) != 1)} to come, {jobs} at once")
+        outcomes = transfer(steps, notes, _tokens(coming), _say, jobs, Patience(timeout=timeout), replace)
     print(f"\n{report.summary(results, outcomes)}\n", flush=True)
     for sentence in tight:
         print(f"error: {sentence}", file=sys.stderr)
     code = FULL if tight else report.exit_code(results, outcomes)
-    print(
-        f"{report.EXIT_CODES[code]} (exit code {code})"
-        if not options.dry_run
-        else f"nothing was done: this was a dry run (exit code {code})",
-        flush=True,
-    )
+    told = "nothing was done: this was a dry run" if dry_run else report.EXIT_CODES[code]
+    print(f"{told} (exit code {code})", flush=True)
     return code
 
 
+def _comes(step: Step, replace: bool) -> bool:
+    return step.todo in ("fetch", "copy") or (step.todo == "other" and replace)
+
+
 def _would(step: Step, replace: bool) -> Outcome:
-    if step.todo in ("fetch", "copy") or (step.todo == "other" and replace):
+    if _comes(step, replace):
         return Outcome(
             step.file, f"would {'copy' if step.todo == 'copy' else 'fetch'}", "gated" if step.file.gated else ""
         )
@@ -220,7 +233,7 @@ def load(options: argparse.Namespace) -> Manifest:
         return read(Path(where)) if where else read(DEFAULT)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            came = fetch(Remote(where), Path(folder) / "manifest.toml", patience=Patience(options.timeout, tries=3))
+            came = fetch(Remote(where), Path(folder) / "manifest.toml", patience=Patience(tries=3))
         except FetchError as error:
             raise ManifestError(str(error)) from None
         return read(came.path)
@@ -228,6 +241,3 @@ def load(options: argparse.Namespace) -> Manifest:
 
 def _say(text: str) -> None:
     print(text, flush=True)
-
-
-__all__ = ["Command", "Say", "add_models", "carry_out", "main"]

@@ -297,3 +297,16 @@ def test_without_comfyui(tmp_path):
 def test_help_tells_the_exit_codes():
     done = subprocess.run(command("--help"), capture_output=True, text=True, check=True, cwd=Path("/"))
     assert "everything is in place but files that want a permission" in done.stdout
+
+
+def test_a_packed_workflow_brings_its_models(home, tmp_path, comfyui, capsys):
+    from visionsmith.headless import cli as visionsmith
+
+    home.content.update(contents(1))
+    manifest = write(tmp_path, entry(home, "file", "model-0.safetensors", to="models/loras/scratch.safetensors"))
+    workflow = tmp_path / "w.json"
+    workflow.write_text('{"1": {"class_type": "LoraLoader", "inputs": {"lora_name": "scratch.safetensors"}}}')
+    assert visionsmith.main(["pack", str(workflow), "--manifest", str(manifest), "--comfyui", str(tmp_path)]) == 0
+    assert visionsmith.main(["unpack", str(tmp_path / "w.zip"), "--get", "--comfyui", str(comfyui)]) == 0
+    assert (comfyui / "models/loras/scratch.safetensors").read_bytes() == home.content["model-0.safetensors"]
+    assert "fetched" in capsys.readouterr().out
