@@ -3,52 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import torch
 
 from ...nn_layers.errors import InputError
 from .batches import paired, shape_text, size_text
 
-STRIP = 1 << 17  # pixels done at a time: what is merged so far (half a megabyte) stays in the processor's cache
+STRIP = 1 << 16  # pixels done at a time on the CPU: what is merged so far stays in the processor's cache
+SMALL = 1 << 20  # pixels of all masks from which threads pay
 
-Planes = Sequence[torch.Tensor]
+Plane = Any
+"""A strip of a mask: a NumPy array on the CPU, whose loops have the least overhead, and a tensor on a GPU.
 
-
-def _union(strips: Planes) -> torch.Tensor:
-    result = strips[0].clone()
-    for strip in strips[1:]:
-        torch.maximum(result, strip, out=result)
-    return result
+The operations use only functions that both libraries have under one name, and are given which library it is.
+"""
 
 
-def _intersection(strips: Planes) -> torch.Tensor:
-    result = strips[0].clone()
-    for strip in strips[1:]:
-        torch.minimum(result, strip, out=result)
-    return result
+def _union(planes: Sequence[Plane], out: Plane, library: Any) -> None:
+    out[...] = planes[0]
+    for plane in planes[1:]:
+        library.maximum(out, plane, out=out)
 
 
-def _difference(strips: Planes) -> torch.Tensor:
-    return (strips[0] - _union(strips[1:])).clamp_(min=0) if len(strips) > 1 else strips[0].clone()
+def _intersection(planes: Sequence[Plane], out: Plane, library: Any) -> None:
+    out[...] = planes[0]
+    for plane in planes[1:]:
+        library.minimum(out, plane, out=out)
 
 
-def _xor(strips: Planes) -> torch.Tensor:
-    """Odd-numbered overlap; for soft masks the probability of it: 1 - 2p is multiplied, so the order does not matter."""
-    result = 1 - 2 * strips[0]
-    for strip in strips[1:]:
-        result.addcmul_(result, strip, value=-2)
-    return (1 - result) / 2
+def _difference(planes: Sequence[Plane], out: Plane, library: Any) -> None:
+    _union(planes[1:] or planes, out, library)
+    if len(planes) > 1:
+        library.subtract(planes[0], out, out=out)  # below 0 where the others are larger: cut off at the end
 
 
-def _majority(strips: Planes) -> torch.Tensor:
-    votes = torch.zeros_like(strips[0], dtype=torch.uint8 if len(strips) < 256 else torch.int32)
-    above = torch.empty_like(strips[0], dtype=torch.bool)
-    for strip in strips:
-        votes += torch.gt(strip, 0.5, out=above).view(torch.uint8)
-    return (votes > len(strips) // 2).float()
+def _xor(planes: Sequence[Plane], out: Plane, library: Any) -> None:
+    """Odd-numbered overlap; for soft masks the probability of it: 1 - 2p is multiplied, so the order does not matter.
+
+    What is multiplied is p - 1/2; the powers of -2 that are owed come in sixteens, which rounds nothing and cannot underflow.
+    """
+    factor = library.empty_like(out)
+    out[...] = 1
+    for number, plane in enumerate(planes, 1):
+        library.subtract(plane, 0.5, out=factor)
+        out *= factor
+        if number % 16 == 0:
+            out *= 2.0**16
+    out *= -0.5 * (-2.0) ** (len(planes) % 16)
+    out += 0.5
 
 
-OPERATIONS: dict[str, Callable[[Planes], torch.Tensor]] = {
+def _majority(planes: Sequence[Plane], out: Plane, library: Any) -> None:
+    votes = library.zeros_like(out, dtype=library.uint8 if len(planes) < 256 else library.int32)
+    for plane in planes:
+        votes += library.greater(plane, 0.5)
+    out[...] = votes > len(planes) // 2
+
+
+OPERATIONS: dict[str, Callable[[Sequence[Plane], Plane, Any], None]] = {
     "union": _union,
     "intersection": _intersection,
     "difference": _difference,
@@ -79,20 +94,35 @@ def merge_masks(masks: Sequence[torch.Tensor], operation: str = "union", into_on
     else:
         pairs = paired({f"mask {number}": batch for number, batch in enumerate(batches, 1)})
         columns = list(zip(*pairs, strict=True))
-    merged = torch.stack([_merge_planes(column, OPERATIONS[operation]) for column in columns])
-    if merged.isnan().any():
+    merged = torch.empty(len(columns), *batches[0].shape[1:], device=batches[0].device)
+    for column, plane in zip(columns, merged, strict=True):
+        _merge_planes(column, plane, OPERATIONS[operation])
+    least, most = merged.aminmax()  # both are NaN where any value is
+    if least.isnan():
         raise InputError("masks hold values that are no numbers (NaN); look at the nodes that made them.")
-    return merged.clamp_(0, 1)
+    return merged if least >= 0 and most <= 1 else merged.clamp_(0, 1)
 
 
-def _merge_planes(planes: Planes, operation: Callable[[Planes], torch.Tensor]) -> torch.Tensor:
-    """One mask [height, width] from many, in strips of rows."""
-    height, width = planes[0].shape
+def _merge_planes(planes: Sequence[torch.Tensor], out: torch.Tensor, operation: Callable[..., None]) -> None:
+    """One mask [height, width] from many, into `out`: on the CPU in strips of rows, on as many threads as torch may use."""
+    if out.device.type != "cpu":
+        operation(planes, out, torch)
+        return
+    arrays, result = [plane.numpy() for plane in planes], out.numpy()
+    height, width = result.shape
     rows = max(1, STRIP // width)
-    result = torch.empty_like(planes[0], memory_format=torch.contiguous_format)
-    for start in range(0, height, rows):
-        result[start : start + rows] = operation([plane[start : start + rows] for plane in planes])
-    return result
+
+    def strip(start: int) -> None:
+        part = slice(start, start + rows)
+        operation([array[part] for array in arrays], result[part], np)
+
+    starts, threads = range(0, height, rows), torch.get_num_threads()
+    if threads == 1 or result.size * len(arrays) < SMALL:
+        for start in starts:
+            strip(start)
+        return
+    with ThreadPoolExecutor(threads) as pool:  # NumPy lets go of Python's lock while it computes
+        list(pool.map(strip, starts))
 
 
 def same_size(masks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
