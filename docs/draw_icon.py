@@ -1,4 +1,4 @@
-"""Draws docs/icon.png: an eye whose lids are the wires of a network and whose iris is its middle layer.
+"""Draws docs/icon.png, an eye whose lids are the wires of a network and whose iris is its middle layer, and docs/banner.png with it.
 
 Usage: python docs/draw_icon.py
 """
@@ -9,7 +9,7 @@ import math
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SIDE, OVERSAMPLING = 400, 4
 TOP, BOTTOM = (24, 30, 54), (12, 15, 28)
@@ -20,6 +20,11 @@ CORNERS = (44, 356)
 COLUMNS = {98: (160, 200, 240), 302: (160, 200, 240)}
 LIDS = 112
 """How far the lids are from the middle, in pixels."""
+BANNER = (1344, 576)
+NAME, LINE = "Visionsmith", ("Draw, train, test and use", "vision models in ComfyUI")
+WORDS = (490, 180, 1090, 450)
+FEED = {500: 5, 640: 7, 780: 6, 920: 4, 1060: 5, 1200: 3, 1320: 2}
+"""Columns of the network behind the words: where, and how many neurons."""
 
 
 def draw_icon() -> Image.Image:
@@ -44,6 +49,47 @@ def draw_icon() -> Image.Image:
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, *canvas.size), _px(72), 255)
     icon.putalpha(mask.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     return icon
+
+
+def draw_banner() -> Image.Image:
+    """The banner, RGB 1344 × 576: the eye, and a network that leaves it behind the name."""
+    width, height = BANNER
+    banner = Image.new("RGB", BANNER)
+    draw = ImageDraw.Draw(banner)
+    for y in range(height):
+        draw.line((0, y, width, y), _between(TOP, BOTTOM, y / (height - 1)))
+    network = Image.new("RGBA", (2 * width, 2 * height))
+    _feed(ImageDraw.Draw(network), height)
+    network = network.resize(BANNER, Image.Resampling.LANCZOS)
+    banner.paste(network, (0, 0), network)
+    eye = draw_icon()
+    soft = Image.new("L", eye.size)  # the eye without the edge of its square
+    ImageDraw.Draw(soft).ellipse((26, 80, 374, 320), 255)
+    banner.paste(eye, (64, height // 2 - 200), soft.filter(ImageFilter.GaussianBlur(6)))
+    draw = ImageDraw.Draw(banner)
+    draw.text((508, 196), NAME, (240, 244, 255), ImageFont.load_default(108))
+    for number, line in enumerate(LINE):
+        draw.text((514, 330 + 52 * number), line, (170, 186, 230), ImageFont.load_default(42))
+    return banner
+
+
+def _between(a: tuple[int, ...], b: tuple[int, ...], share: float) -> tuple[int, ...]:
+    return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+
+
+def _feed(draw: ImageDraw.ImageDraw, height: int) -> None:
+    """Layers, each wired to the next, fading towards the right; drawn twice as large."""
+    columns = [[(2 * 420, height)]]  # the right corner of the eye
+    columns += [[(2 * x, 2 * height * (n + 1) / (count + 1)) for n in range(count)] for x, count in FEED.items()]
+    for number, (before, after) in enumerate(pairwise(columns)):
+        for a in before:
+            for b in after:
+                draw.line((*a, *b), (*WIRE, 70 - 7 * number), 3)
+    for number, column in enumerate(columns[1:]):
+        for x, y in column:
+            if WORDS[0] < x / 2 < WORDS[2] and WORDS[1] < y / 2 < WORDS[3]:
+                continue  # dots beside letters look like letters
+            draw.ellipse((x - 9, y - 9, x + 9, y + 9), (*_between(TOP, NODE, 0.45 - 0.04 * number), 255))
 
 
 def _px(length: float) -> int:
@@ -97,3 +143,4 @@ def _lids(draw: ImageDraw.ImageDraw) -> None:
 
 if __name__ == "__main__":
     draw_icon().save(Path(__file__).with_name("icon.png"), optimize=True)
+    draw_banner().save(Path(__file__).with_name("banner.png"), optimize=True)

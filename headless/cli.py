@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from types import FrameType
 
-from ..provisioning.manifest import ManifestError
+from ..provisioning.errors import ProvisioningError
 from . import models
 
 OK, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except ManifestError as error:
+    except ProvisioningError as error:
         told: Exception = error
     except ValueError as error:
         from ..nn_layers.errors import InputError  # brings torch along, which a list of models does without

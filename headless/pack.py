@@ -19,9 +19,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..nn_layers.errors import InputError
-from ..nn_layers.files import atomic
 from ..provisioning.cli import load
+from ..provisioning.errors import PackError
 from ..provisioning.manifest import File, Manifest, is_safe
 from ..provisioning.profiles import machine
 from ..provisioning.remote import sha256
@@ -68,7 +67,7 @@ def pack(
         comfyui: ComfyUI's folder, where networks and models are looked for.
 
     Raises:
-        InputError: No workflow, a network that is not there, or a place that cannot be written.
+        PackError: No workflow, a network that is not there, or a place that cannot be written.
     """
     data = read_any(workflow)
     known, unknown = _models(data, comfyui, manifest)
@@ -85,10 +84,20 @@ def pack(
         "without_address": unknown,
         "versions": versions(data, comfyui),
     }
-    with atomic(target) as part, zipfile.ZipFile(part, "w", allowZip64=True) as file:
-        _write(file, "pack.json", json.dumps(about, indent=1).encode())
-        for name, entry in entries.items():
-            _write(file, name, entry)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w", allowZip64=True) as file:
+            _write(file, "pack.json", json.dumps(about, indent=1).encode())
+            for name, entry in entries.items():
+                _write(file, name, entry)
+        part.replace(target)
+    except OSError as error:
+        raise PackError(
+            f"{target} could not be written ({error.strerror or error}); choose another place with --output."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
     return about, ["pack.json", *entries]
 
 
@@ -115,14 +124,14 @@ def _literal(name: str) -> str:
 
 def _network(folder: str, weights: str, comfyui: Path) -> dict[str, Path | bytes]:
     if not is_safe(folder) or not is_safe(weights) or "/" in weights:
-        raise InputError(
+        raise PackError(
             f"the workflow loads a network from {folder}/{weights}, which no other machine has; save it below ComfyUI's output folder."
         )
     for under in UNDER:
         files = {f"{under}/{folder}/{name}": comfyui / under / folder / name for name in ("network.json", weights)}
         if all(path.is_file() for path in files.values()):
             return dict(files)
-    raise InputError(
+    raise PackError(
         f"the network {folder} with {weights} is not below {', '.join(UNDER)} of {comfyui}; name ComfyUI's folder with --comfyui, or use --without-networks."
     )
 

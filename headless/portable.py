@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..nn_layers.errors import InputError
+from ..provisioning.errors import PackError
 
 MAX_BYTES = 64 * 2**20
 MODELS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".onnx", ".gguf")
@@ -35,18 +35,18 @@ def read_any(file: Path) -> dict[str, Any]:
     """A workflow in the canvas's or in API format, as parsed JSON.
 
     Raises:
-        InputError: No such file, too large, or no workflow.
+        PackError: No such file, too large, or no workflow.
     """
     if not file.is_file():
-        raise InputError(f"{file} does not exist; give the path of a workflow's JSON file.")
+        raise PackError(f"{file} does not exist; give the path of a workflow's JSON file.")
     if file.stat().st_size > MAX_BYTES:
-        raise InputError(
+        raise PackError(
             f"{file} is larger than {MAX_BYTES // 2**20} MiB, too large for a workflow; choose another file."
         )
     try:
         return parsed(file.read_text(encoding="utf-8"), str(file))
     except UnicodeDecodeError:
-        raise InputError(f"{file} is no text; give the path of a workflow's JSON file.") from None
+        raise PackError(f"{file} is no text; give the path of a workflow's JSON file.") from None
 
 
 def parsed(text: str, name: str) -> dict[str, Any]:
@@ -54,12 +54,12 @@ def parsed(text: str, name: str) -> dict[str, Any]:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is no JSON ({error}); save the workflow again in ComfyUI.") from None
+        raise PackError(f"{name} is no JSON ({error}); save the workflow again in ComfyUI.") from None
     canvas = isinstance(data, dict) and isinstance(data.get("nodes"), list)
     if not canvas and not (
         isinstance(data, dict) and data and all(isinstance(one, dict) and "class_type" in one for one in data.values())
     ):
-        raise InputError(f"{name} is no workflow; save it in ComfyUI, or export it with Workflow > Export (API).")
+        raise PackError(f"{name} is no workflow; save it in ComfyUI, or export it with Workflow > Export (API).")
     return data
 
 

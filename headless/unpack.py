@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..nn_layers.errors import InputError
 from ..provisioning.cli import bring
+from ..provisioning.errors import PackError
 from ..provisioning.manifest import is_safe, parse
 from ..provisioning.profiles import Machine, machine
 from ..provisioning.remote import sha256
@@ -68,10 +68,10 @@ def unpack(file: Path, here: Machine, replace: bool = False) -> tuple[dict[str, 
     """Check a pack and put its files into ComfyUI's folders; gives ``pack.json``, the files, and the text of its manifest.
 
     Raises:
-        InputError: It is no pack, is damaged or meant to do harm, or files of its names are there; nothing was placed then.
+        PackError: It is no pack, is damaged or meant to do harm, or files of its names are there; nothing was placed then.
     """
     if not file.is_file():
-        raise InputError(f"{file} does not exist; give the path of a file that visionsmith pack wrote.")
+        raise PackError(f"{file} does not exist; give the path of a file that visionsmith pack wrote.")
     try:
         with (
             zipfile.ZipFile(file) as archive,
@@ -91,9 +91,9 @@ def unpack(file: Path, here: Machine, replace: bool = False) -> tuple[dict[str, 
                     one.target.parent.mkdir(parents=True, exist_ok=True)
                     one.source.replace(one.target)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is no zip file or is damaged ({error}); nothing was placed, get it again.") from None
+        raise PackError(f"{file} is no zip file or is damaged ({error}); nothing was placed, get it again.") from None
     except OSError as error:
-        raise InputError(
+        raise PackError(
             f"{file} could not be unpacked into {here.comfyui} ({error.strerror or error}); make room or change permissions."
         ) from error
     return about, placed, text
@@ -103,7 +103,7 @@ def checked_entries(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.Z
     """The entries of a zip file by their names, once none of them can do harm.
 
     Raises:
-        InputError: A name that leads elsewhere, a link, two files of one name, too many or too large ones, or entries inside each other.
+        PackError: A name that leads elsewhere, a link, two files of one name, too many or too large ones, or entries inside each other.
     """
     entries = [
         entry
@@ -111,21 +111,19 @@ def checked_entries(archive: zipfile.ZipFile, file: Path) -> dict[str, zipfile.Z
         if not (entry.is_dir() and entry.file_size == 0 and is_safe(entry.filename.rstrip("/")))
     ]
     if len(entries) > MAX_ENTRIES:
-        raise InputError(
-            f"{file} has {len(entries)} files, more than {MAX_ENTRIES}; nothing was placed, it is no pack."
-        )
+        raise PackError(f"{file} has {len(entries)} files, more than {MAX_ENTRIES}; nothing was placed, it is no pack.")
     seen: set[str] = set()
     for entry in entries:
         _check_name(entry, seen)
         _check_size(entry)
     if (total := sum(entry.file_size for entry in entries)) > MAX_BYTES:
-        raise InputError(
+        raise PackError(
             f"{file} would become {total / 1e9:.0f} GB, more than {MAX_BYTES / 1e9:.0f}; nothing was placed."
         )
     end = 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         if entry.header_offset < end:
-            raise InputError(
+            raise PackError(
                 f"{file} has files inside each other ({entry.filename!r}); nothing was placed, it was made to do harm."
             )
         end = entry.header_offset + entry.compress_size
@@ -136,31 +134,31 @@ def _check_name(entry: zipfile.ZipInfo, seen: set[str]) -> None:
     name = entry.orig_filename
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):
-        raise InputError(
+        raise PackError(
             f"the file holds {name!r}, which is a {'link' if kind == stat.S_IFLNK else 'special file'}; nothing was placed, it was made to do harm."
         )
     if entry.flag_bits & 0x1:
-        raise InputError(f"{name!r} is encrypted; nothing was placed, ask for a file that visionsmith pack wrote.")
+        raise PackError(f"{name!r} is encrypted; nothing was placed, ask for a file that visionsmith pack wrote.")
     if name != entry.filename or not is_safe(name):
-        raise InputError(
+        raise PackError(
             f"the file holds {name!r}, which leads out of its folder or is no name; nothing was placed, it was made to do harm."
         )
     if name not in FIXED and not PLACES.fullmatch(name):
-        raise InputError(f"the file holds {name!r}, which visionsmith pack does not write; nothing was placed.")
+        raise PackError(f"the file holds {name!r}, which visionsmith pack does not write; nothing was placed.")
     key = unicodedata.normalize("NFC", name).casefold()
     if key in seen:
-        raise InputError(f"the file holds {name!r} twice; nothing was placed, it was made to do harm.")
+        raise PackError(f"the file holds {name!r} twice; nothing was placed, it was made to do harm.")
     seen.add(key)
 
 
 def _check_size(entry: zipfile.ZipInfo) -> None:
     text = not entry.filename.endswith(".safetensors")
     if text and entry.file_size > MAX_TEXT:
-        raise InputError(
+        raise PackError(
             f"{entry.filename!r} would have {entry.file_size / 2**20:.0f} MiB, too much for text; nothing was placed."
         )
     if entry.file_size > 2**20 and entry.file_size > MAX_RATIO * max(1, entry.compress_size):
-        raise InputError(
+        raise PackError(
             f"{entry.filename!r} would become {entry.file_size // max(1, entry.compress_size):,} times larger; nothing was placed, it was made to fill a disk."
         )
 
@@ -168,12 +166,12 @@ def _check_size(entry: zipfile.ZipInfo) -> None:
 def _about(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> dict[str, Any]:
     """What ``pack.json`` says, if it says it of exactly these files."""
     if "pack.json" not in entries or "workflow.json" not in entries:
-        raise InputError("the zip file has no pack.json or no workflow.json; give a file that visionsmith pack wrote.")
+        raise PackError("the zip file has no pack.json or no workflow.json; give a file that visionsmith pack wrote.")
     try:
         about = json.loads(archive.read("pack.json"))
         files, name = about["files"], about["workflow"]
         if about["format"] != FORMAT or about["version"] != VERSION:
-            raise InputError(
+            raise PackError(
                 f"the pack has version {about['version']!r} of {about['format']!r}, but this Visionsmith reads {VERSION}; update Visionsmith."
             )
         good = (
@@ -183,12 +181,12 @@ def _about(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> dic
         )
         good = good and all(isinstance(one["sha256"], str) and isinstance(one["size"], int) for one in files.values())
         good = good and all(isinstance(one["name"], str) for one in about["without_address"])
-    except InputError:
+    except PackError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = None
     if not good:
-        raise InputError("pack.json does not fit the files of the pack; nothing was placed, get it again.")
+        raise PackError("pack.json does not fit the files of the pack; nothing was placed, get it again.")
     return about
 
 
@@ -204,7 +202,7 @@ def _extract(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, stage: Path, told
             digest.update(block)
             out.write(block)
     if size != told["size"] or digest.hexdigest() != told["sha256"]:
-        raise InputError(
+        raise PackError(
             f"{entry.filename} is damaged (its checksum is not the one in pack.json); nothing was placed, get the file again."
         )
     return target
@@ -223,7 +221,7 @@ def _contents(unpacked: dict[str, Path]) -> str:
     text = unpacked["manifest.toml"].read_text(encoding="utf-8")
     manifest = parse(text, "manifest.toml")
     if manifest.nodes or manifest.apt or manifest.pip or any(file.source for file in manifest.files):
-        raise InputError(
+        raise PackError(
             "the pack's manifest.toml wants to install software; nothing was placed, a pack has models only."
         )
     return text
@@ -235,7 +233,7 @@ def _check_network(name: str, path: Path) -> None:
     except (ValueError, KeyError, TypeError, RecursionError):
         good = False
     if not good:
-        raise InputError(f"{name} is no network of Visionsmith; nothing was placed.")
+        raise PackError(f"{name} is no network of Visionsmith; nothing was placed.")
 
 
 def _check_weights(name: str, path: Path) -> None:
@@ -244,7 +242,7 @@ def _check_weights(name: str, path: Path) -> None:
         length = int.from_bytes(file.read(8), "little")
         head = file.read(1) if 0 < length <= min(path.stat().st_size - 8, 100 * 2**20) else b""
     if head != b"{":
-        raise InputError(f"{name} is no safetensors file; nothing was placed.")
+        raise PackError(f"{name} is no safetensors file; nothing was placed.")
 
 
 def _targets(unpacked: dict[str, Path], workflow: str, here: Machine, replace: bool) -> list[Placed]:
@@ -256,12 +254,12 @@ def _targets(unpacked: dict[str, Path], workflow: str, here: Machine, replace: b
         target = here.path(names.get(name, name))
         kind = here.path(names.get(name, name).split("/")[0])
         if not target.parent.resolve().is_relative_to(kind.resolve()):
-            raise InputError(
+            raise PackError(
                 f"{target.parent} leads outside of {kind} through a link; nothing was placed, remove the link."
             )
         same = target.is_file() and target.stat().st_size == source.stat().st_size and sha256(target) == sha256(source)
         if target.exists() and not same and not (replace and target.is_file()):
-            raise InputError(
+            raise PackError(
                 f"{target} is there and is another file; nothing was placed, move it away or use --replace."
             )
         placed.append(Placed(source, target, same))

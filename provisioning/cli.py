@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from . import report, software
+from .errors import ManifestError, ProvisioningError
 from .fetch import fetch
-from .manifest import DEFAULT, File, Manifest, ManifestError, read
+from .manifest import DEFAULT, File, Manifest, read
 from .plan import Notes, Step, plan, room
 from .profiles import PROFILES, Machine, machine
 from .remote import FetchError, Patience, Remote
@@ -48,7 +49,7 @@ def carry_out(options: argparse.Namespace) -> int:
     """Run the chosen command; what is wrong is told in one sentence."""
     try:
         return options.command(options)
-    except ManifestError as error:
+    except ProvisioningError as error:
         print(f"error: {error}", file=sys.stderr)
         return INVALID
     except KeyboardInterrupt:

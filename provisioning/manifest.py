@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .errors import ManifestError
+
 VERSION = 1
 PACKAGE = Path(__file__).resolve().parents[1]
 """The package's folder; `from` in a manifest is relative to it."""
@@ -22,10 +24,6 @@ ROOTS = ("models/", "input/", "user/default/workflows/")
 OWN = "own"
 """The commit of a node package that the manifest came with: whatever is there."""
 SPARE_NAMES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
-
-
-class ManifestError(ValueError):
-    """A manifest that cannot be followed: where, what was found, what to do."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .manifest import PACKAGE, File, ManifestError
+from .errors import ManifestError
+from .manifest import PACKAGE, File
 from .profiles import Machine
 from .remote import sha256
 

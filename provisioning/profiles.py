@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .manifest import ManifestError
+from .errors import ManifestError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from .manifest import OWN, PACKAGE, Manifest, ManifestError, Nodes, toml_reader
+from .errors import ManifestError
+from .manifest import OWN, PACKAGE, Manifest, Nodes, toml_reader
 from .profiles import Machine
 from .tokens import SECRETS
 from .transfer import Say

@@ -54,8 +54,10 @@
       echo "Visionsmith: $ref of $repository could not be cloned; check the network and run again" >&2
       exit 1
     fi
-  elif [[ -d $package/.git && $package == "$comfyui"/custom_nodes/* && ${AUTO_UPDATE:-} != [Ff]alse ]]; then
-    if [[ -n $(plain git -C "$package" status --porcelain --untracked-files=no 2>&1) ]]; then
+  elif [[ -d $package/.git && ! -L $package && $package == "$comfyui"/custom_nodes/* && ${AUTO_UPDATE:-} != [Ff]alse ]]; then
+    if plain git -C "$package" symbolic-ref --quiet HEAD >/dev/null; then
+      echo "Visionsmith: $package is on a branch of somebody's own, it is not updated"
+    elif [[ -n $(plain git -C "$package" status --porcelain --untracked-files=no 2>&1) ]]; then
       echo "Visionsmith: $package was changed by hand, it is not updated"
     elif ! { plain git -C "$package" fetch --quiet --depth 1 origin "$ref" && plain git -C "$package" checkout --quiet FETCH_HEAD; }; then
       echo "Visionsmith: $package could not be updated; it goes on with what is there"

@@ -1,8 +1,10 @@
 """What README, CONTRIBUTING and the other texts promise is there: nodes, commands, files, links."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import yaml
 from visionsmith.headless import cli
 from visionsmith.headless.experiment import read_experiment
 from visionsmith.nodes import node_list
+from visionsmith.provisioning.manifest import parse
+from visionsmith.provisioning.report import EXIT_CODES
 from visionsmith.training import FitSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -95,11 +99,58 @@ def test_settings_of_training_are_all_named():
     assert not [field.name for field in fields(FitSettings) if field.name != "seed" and field.name not in row]
 
 
+FAKES = {  # what no test machine reaches: an address, and Docker's engine
+    "curl": f'for last; do :; done; cat "{REPOSITORY}/${{last#*/visionsmith/visionsmith/main/}}"',
+    "docker": 'test "$1 $2" = "compose -f" && test -f "$3" && echo "$0 $*"',
+}
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("name", ["docs/provisioning.md", "docs/sharing.md"])
+def test_every_command_of_a_page_runs(name, tmp_path):
+    """Line by line in one folder, with an empty ComfyUI; the script only says what it would do."""
+    lines = "\n".join(re.findall(r"```bash\n(.*?)```", read(name), re.DOTALL))
+    for fake, text in FAKES.items():
+        (tmp_path / fake).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / fake).chmod(0o755)
+    for folder in ("provisioning", "workflows"):
+        (tmp_path / folder).symlink_to(REPOSITORY / folder)
+    (tmp_path / "ComfyUI" / "custom_nodes").mkdir(parents=True)
+    (tmp_path / "ComfyUI" / "custom_nodes" / "visionsmith").symlink_to(REPOSITORY)  # where the script would clone it
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "COMFYUI_PATH": str(tmp_path / "ComfyUI"),
+        "VISIONSMITH_OPTIONS": "--dry-run",
+    }
+    done = subprocess.run(
+        ["bash", "-c", f"set -e -o pipefail\n{lines}"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+
+    assert lines
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_of_the_script_tells_what_the_script_knows():
+    page, script = read("docs/provisioning.md"), read("provisioning/vast.sh")
+    told = {int(code): text for code, text in re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)}
+    code = "".join(path.read_text(encoding="utf-8") for path in REPOSITORY.glob("provisioning/*.py")) + script
+    options = re.findall(r"^\| `(--[a-z-]+)", page, re.MULTILINE)
+
+    assert told == EXIT_CODES
+    assert all(name in code for name in re.findall(r"`([A-Z_]{5,})[`=]", page) if name != "PROVISIONING_SCRIPT")
+    assert len(options) == 6
+    assert all(f'"{option}"' in code for option in options)
+    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert parse(example, "the page's example").files[0].gated
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])
 def test_files_in_commands_are_there(name):
     for line in commands_of(name):
         for file in re.findall(
-            r"(?<![\w./-])((?:docs|benchmarks|nodes|nn_layers|workflows/api)/\w[\w./-]*\.\w+)", line
+            r"(?<![\w./-])((?:docs|benchmarks|nodes|nn_layers|provisioning|workflows/api)/\w[\w./-]*\.\w+)", line
         ):
             assert (REPOSITORY / file).is_file(), file
 
@@ -139,20 +190,26 @@ def test_the_registry_package_has_what_runs_and_nothing_else():
 
     assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md"} <= kept
     assert {"web/docs/VisionsmithConv.md", "workflows/digits-classifier.json", "nodes/layers.py"} <= kept
+    assert {
+        "provisioning/manifest.toml",
+        "provisioning/vast.sh",
+        "provisioning/fetch.py",
+    } <= kept  # nodes fetch with it
     assert not [
         file for file in kept if file.startswith((".github/", "tests/", "benchmarks/", "docs/", "requirements.lock"))
     ]
 
 
-def test_the_icon_is_what_its_script_draws():
-    from PIL import Image, ImageChops
+def test_the_icon_and_the_banner_are_what_their_script_draws():
+    from PIL import Image, ImageChops, ImageStat
 
     from .test_help import load_script
 
-    icon = Image.open(REPOSITORY / "docs" / "icon.png")
-    drawn = load_script(REPOSITORY / "docs" / "draw_icon.py").draw_icon()
+    script = load_script(REPOSITORY / "docs" / "draw_icon.py")
+    icon, banner = (Image.open(REPOSITORY / "docs" / f"{name}.png") for name in ("icon", "banner"))
 
     assert icon.size == (400, 400)
-    assert (
-        max(high for _, high in ImageChops.difference(icon, drawn).getextrema()) <= 8
-    )  # Pillow's versions differ a little
+    assert banner.size == (1344, 576)  # 21:9, as the registry shows it
+    worst = max(high for _, high in ImageChops.difference(icon, script.draw_icon()).getextrema())
+    assert worst <= 8  # Pillow's versions differ a little
+    assert max(ImageStat.Stat(ImageChops.difference(banner, script.draw_banner())).mean) < 1

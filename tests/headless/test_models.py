@@ -7,10 +7,12 @@ import pytest
 from visionsmith.headless import cli
 
 
-def test_a_list_needs_no_torch(tmp_path):
+def test_models_and_packs_need_no_torch(tmp_path):
+    (tmp_path / "w.json").write_text('{"1": {"class_type": "LoadImage", "inputs": {}}}')
+    words = [["models", "list"], ["pack", str(tmp_path / "w.json")], ["unpack", str(tmp_path / "w.zip")]]
     code = (
         "import sys; from visionsmith.headless import cli\n"
-        f"assert cli.main(['models', 'list', '--comfyui', {str(tmp_path)!r}]) == 0\n"
+        f"for words in {words!r}: assert cli.main([*words, '--comfyui', {str(tmp_path)!r}]) == 0\n"
         "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

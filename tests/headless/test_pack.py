@@ -173,9 +173,7 @@ def rewritten(file, change):
     with zipfile.ZipFile(file) as archive:
         entries = [(name, archive.read(name)) for name in archive.namelist()]
     entries = change(entries) or entries
-    about = json.loads(
-        {name if isinstance(name, str) else name.filename: data for name, data in entries}["pack.json"]
-    )
+    about = json.loads({name if isinstance(name, str) else name.filename: data for name, data in entries}["pack.json"])
     about["files"] = {
         (name if isinstance(name, str) else name.filename): {
             "size": len(data),

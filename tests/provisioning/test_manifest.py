@@ -6,7 +6,8 @@ import pytest
 from visionsmith.imaging.background import PUBLISHED
 from visionsmith.imaging.erase.lama import BIG_LAMA
 from visionsmith.imaging.sam3.download import REPOSITORY, WEIGHTS
-from visionsmith.provisioning.manifest import DEFAULT, PACKAGE, ManifestError, parse, read
+from visionsmith.provisioning.errors import ManifestError
+from visionsmith.provisioning.manifest import DEFAULT, PACKAGE, parse, read
 
 GOOD = """
 version = 1

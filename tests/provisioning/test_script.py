@@ -138,6 +138,9 @@ def test_it_clones_and_updates_this_package(shell, comfyui, published):
     commit(published, "third")
     assert "was changed by hand" in shell('. "$SCRIPT"', **only).stdout
     assert git(package, "rev-parse", "HEAD") == second
+    git(package, "checkout", "--quiet", "-b", "mine", "--force")
+    assert "is on a branch of somebody's own" in shell('. "$SCRIPT"', **only).stdout
+    assert git(package, "rev-parse", "HEAD") == second
     assert not list(comfyui.rglob("*.disabled"))
 
 
