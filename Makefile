@@ -8,7 +8,7 @@ WORKFLOW ?= digits-classifier
 OUTPUT ?= output
 COMFYUI_PATH ?= $(HOME)/comfy/ComfyUI
 
-.PHONY: run test test-comfy lint bench comfyui lock
+.PHONY: run test test-comfy lint lint-web bench comfyui lock
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## Run a shipped workflow (or WORKFLOW=path.json) without ComfyUI
@@ -24,6 +24,11 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory lint-web
+
+lint-web:  ## eslint, type check and unit tests of web/; skipped, in words, where there is no Node.js
+	@if command -v npm >/dev/null; then cd tests/web && npm ci --silent --no-audit --no-fund && npm run --silent check; \
+	else echo "lint-web: skipped, there is no Node.js here"; fi
 
 bench: $(READY)  ## One line of ratios for each script in benchmarks/
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -6,11 +6,18 @@
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 400;
 const HEIGHT = 200;
+const START = "The chart appears here while training.";
 const MARGIN = { left: 42, right: 42, top: 22, bottom: 22 };
+/** @type {{index: 1 | 2 | 3, label: string, color: string, axis: "loss" | "metric"}[]} */
 const SERIES = [
   { index: 1, label: "train loss", color: "#5b8def", axis: "loss" },
   { index: 2, label: "val loss", color: "#f0a04b", axis: "loss" },
   { index: 3, label: "metric", color: "#4fbf7f", axis: "metric" },
+];
+
+const AXES = [
+  { axis: "loss", columns: [1, 2], side: MARGIN.left - 4, anchor: "end" },
+  { axis: "metric", columns: [3], side: WIDTH - MARGIN.right + 4, anchor: "start" },
 ];
 
 /** @param {string} name @param {Record<string, string|number>} attributes @param {string} [text] */
@@ -23,7 +30,7 @@ function svg(name, attributes, text) {
 
 /**
  * The lowest and highest finite value of some columns of the points; a flat line gets room above and below.
- * @param {Point[]} points @param {number[]} columns @returns {[number, number]|null}
+ * @param {Point[]} points @param {readonly number[]} columns @returns {[number, number]|null}
  */
 export function range(points, columns) {
   let low = Infinity;
@@ -42,11 +49,11 @@ export function range(points, columns) {
 
 /**
  * The SVG path through the points that have a value in `column`.
- * @param {Point[]} points @param {number} column @param {(v: number) => number} x @param {(v: number) => number} y
+ * @param {Point[]} points @param {1 | 2 | 3} column @param {(v: number) => number} x @param {(v: number) => number} y
  */
 export function path(points, column, x, y) {
-  const there = points.filter((point) => point[column] !== null && Number.isFinite(point[column]));
-  return there.map((point, i) => `${i ? "L" : "M"}${x(point[0]).toFixed(1)} ${y(point[column]).toFixed(1)}`).join("");
+  const there = points.flatMap((point) => (Number.isFinite(point[column]) ? [[x(point[0]), y(Number(point[column]))]] : []));
+  return there.map((place, i) => `${i ? "L" : "M"}${place[0].toFixed(1)} ${place[1].toFixed(1)}`).join("");
 }
 
 /** A number short enough for an axis. @param {number} value */
@@ -68,18 +75,26 @@ export class Chart {
     this.element = document.createElement("div");
     this.element.className = "visionsmith-chart";
     this.element.style.cssText = "width:100%;height:100%;min-height:190px;background:var(--comfy-input-bg);border-radius:6px;overflow:hidden";
+    /** @type {number | undefined} */
+    this.frame = undefined;
+    /** The last step that was told. @type {number | undefined} */
+    this.step = undefined;
     this.picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: "100%", height: "100%", role: "img", "aria-label": "training chart" });
     this.element.append(this.picture);
-    this.clear();
-  }
-
-  /** Forget everything, for a new training. */
-  clear() {
     /** @type {Point[]} */
     this.points = [];
     this.metric = "metric";
     this.epochs = 1;
-    this.status = "The chart appears here while training.";
+    this.status = START;
+    this.draw();
+  }
+
+  /** Forget everything, for a new training. */
+  clear() {
+    this.points = [];
+    this.metric = "metric";
+    this.epochs = 1;
+    this.status = START;
     this.draw();
   }
 
@@ -99,14 +114,14 @@ export class Chart {
   draw() {
     this.frame = undefined;
     const bottom = HEIGHT - MARGIN.bottom;
-    const x = (value) => MARGIN.left + (value / this.epochs) * (WIDTH - MARGIN.left - MARGIN.right);
+    const x = (/** @type {number} */ value) => MARGIN.left + (value / this.epochs) * (WIDTH - MARGIN.left - MARGIN.right);
     const parts = [svg("text", { x: MARGIN.left, y: 14, fill: "var(--input-text)", "font-size": 11 }, this.status)];
     parts.push(svg("line", { x1: MARGIN.left, x2: WIDTH - MARGIN.right, y1: bottom, y2: bottom, stroke: "var(--border-color)" }));
-    for (const [axis, columns, side, anchor] of [["loss", [1, 2], MARGIN.left - 4, "end"], ["metric", [3], WIDTH - MARGIN.right + 4, "start"]]) {
+    for (const { axis, columns, side, anchor } of AXES) {
       const found = range(this.points, columns);
       if (!found) continue;
       const [low, high] = found;
-      const y = (value) => bottom - ((value - low) / (high - low)) * (bottom - MARGIN.top - 6);
+      const y = (/** @type {number} */ value) => bottom - ((value - low) / (high - low)) * (bottom - MARGIN.top - 6);
       for (const value of [low, (low + high) / 2, high]) {
         parts.push(svg("text", { x: side, y: y(value) + 4, fill: "var(--descrip-text)", "font-size": 10, "text-anchor": anchor }, short(value)));
       }

@@ -1,6 +1,7 @@
 /** Tables and lists that a node gives as text, shown in the node with aligned columns. */
 import { app } from "../../scripts/app.js";
 
+/** @type {Record<string, number>} */
 const HEIGHTS = {
   VisionsmithTest: 250,
   VisionsmithDatasetStatistics: 220,
@@ -13,6 +14,7 @@ const HEIGHTS = {
 app.registerExtension({
   name: "visionsmith.showText",
 
+  /** @param {any} node */
   nodeCreated(node) {
     const height = HEIGHTS[node.comfyClass];
     if (!height) return;
@@ -25,7 +27,7 @@ app.registerExtension({
     const widget = node.addDOMWidget("result", "visionsmith_text", text, { serialize: false, hideOnZoom: false, getMinHeight: () => height });
     widget.serialize = false;
     const onExecuted = node.onExecuted;
-    node.onExecuted = function (output) {
+    node.onExecuted = function (/** @type {any} */ output) {
       onExecuted?.call(this, output);
       if (output?.text) text.textContent = output.text.join("\n");
     };

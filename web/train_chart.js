@@ -9,7 +9,7 @@ const HEIGHT = 210;
 const charts = new Map();
 
 /** The last part of an execution id names the node inside its subgraph. @param {string|number} id */
-const localId = (id) => String(id).split(":").at(-1);
+const localId = (id) => String(id).split(":").at(-1) ?? "";
 
 app.registerExtension({
   name: "visionsmith.trainChart",
@@ -24,6 +24,7 @@ app.registerExtension({
     });
   },
 
+  /** @param {any} node */
   nodeCreated(node) {
     if (node.comfyClass !== "VisionsmithTrain") return;
     const chart = new Chart();
@@ -36,22 +37,22 @@ app.registerExtension({
 
     // a node gets its id when it is put on the canvas
     const onAdded = node.onAdded;
-    node.onAdded = function (...args) {
+    node.onAdded = function (/** @type {any[]} */ ...args) {
       onAdded?.apply(this, args);
       charts.set(String(this.id), chart);
     };
     const onConfigure = node.onConfigure;
-    node.onConfigure = function (...args) {
+    node.onConfigure = function (/** @type {any[]} */ ...args) {
       onConfigure?.apply(this, args);
       charts.set(String(this.id), chart);
     };
     const onRemoved = node.onRemoved;
-    node.onRemoved = function (...args) {
+    node.onRemoved = function (/** @type {any[]} */ ...args) {
       onRemoved?.apply(this, args);
       if (charts.get(String(this.id)) === chart) charts.delete(String(this.id));
     };
     const onExecuted = node.onExecuted;
-    node.onExecuted = function (output) {
+    node.onExecuted = function (/** @type {any} */ output) {
       onExecuted?.call(this, output);
       const curve = output?.visionsmith_curve?.[0];
       if (!curve) return;
