@@ -19,7 +19,7 @@ from ..nn_layers.errors import InputError
 MERGES = 49152 - 256 - 2  # lines of the published list that CLIP uses
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 PACKED = "bpe_simple_vocab_16e6.txt.gz"
-PACKAGES = ("open_clip", "clip", "sam3", "sam3.assets")
+PACKAGES = ("open_clip", "clip", "sam3")
 
 Table = tuple[dict[str, int], list[tuple[str, str]]]
 """The number of each token, and the pairs that are merged, the most frequent first."""
@@ -54,12 +54,11 @@ def _in_folder(folder: Path) -> Path | None:
 
 
 def _in_package(name: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # the parent of a dotted name is missing or broken
-        return None
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return next((file for place in places if (file := Path(place) / PACKED).is_file()), None)
+    """The packed table that a package brings; the package is not imported, some need a GPU for that."""
+    spec = importlib.util.find_spec(name)
+    places = [Path(place) for place in (spec.submodule_search_locations or ())] if spec else []
+    files = [folder / PACKED for place in places for folder in (place, place / "assets")]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _in_cache() -> Path | None:

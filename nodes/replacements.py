@@ -44,7 +44,7 @@ REPLACEMENTS = (
         "VisionsmithLoadSam3",
         widgets=("model_path",),
         inputs={"model": "model_path"},
-        values={"download": "never", "precision": "float32"},
+        values={"download": "never", "precision": "float32", "backend": "transformers"},
         outputs={0: 0},
     ),
     Replacement(

@@ -15,11 +15,11 @@ from ..imaging.sam3.overlay import painted
 from ..imaging.sam3.prompts import for_picture
 from ..nn_layers.errors import InputError
 from .host import host, watch
+from .sam3_engines import BACKENDS, Sam3Wire, clip_input, engine_of, model_input, with_metas_package
 from .segmentation import class_list
 from .widgets import number, size
 from .wires import SOCKET, BoundingBoxes
 
-Sam3Wire = io.Custom("VISIONSMITH_SAM3")
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 KINDS = ("sam3", "checkpoints", "diffusion_models", "ckpt")
 
@@ -86,6 +86,13 @@ class LoadSam3(io.ComfyNode):
                     tooltip="bfloat16 halves the memory and is faster on a GPU; masks differ a little at their edges.",
                     advanced=True,
                 ),
+                io.Combo.Input(
+                    "backend",
+                    options=BACKENDS,
+                    default=BACKENDS[0],
+                    tooltip="What runs it. sam3 is Meta's own package: it must be installed, reads sam3.pt and wants a GPU.",
+                    advanced=True,
+                ),
             ],
             outputs=[Sam3Wire.Output(display_name="model", tooltip="The model; loaded once for all nodes.")],
             hidden=[io.Hidden.unique_id],
@@ -101,7 +108,7 @@ class LoadSam3(io.ComfyNode):
         return f"{file} {file.stat().st_mtime_ns if file else 0} {settings}"
 
     @classmethod
-    def execute(cls, model: str, download: str, precision: str) -> io.NodeOutput:
+    def execute(cls, model: str, download: str, precision: str, backend: str = BACKENDS[0]) -> io.NodeOutput:
         file = find_model(model)
         if file is None and download == "if missing":
             file = _fetch(cls)
@@ -110,6 +117,9 @@ class LoadSam3(io.ComfyNode):
             raise InputError(
                 f"{model} is in none of {places}; get {WEIGHTS} from {PAGE} and put it into models/sam3, or set download to if missing."
             )
+        if backend == BACKENDS[1]:
+            _loaded.clear()
+            return io.NodeOutput(with_metas_package(file))
         return io.NodeOutput(loaded(file, precision))
 
 
@@ -139,7 +149,7 @@ class Sam3Segment(io.ComfyNode):
             description="Find everything that words or example boxes mean, or cut out what points, an outline or a rough mask show.",
             search_aliases=["segment anything", "sam3", "text to mask", "detect", "grounding", "select object", "click to mask"],
             inputs=[
-                Sam3Wire.Input("model", tooltip="From Load SAM3."),
+                model_input(""),
                 io.Image.Input("images", tooltip="Pictures of any size; every one of the batch is looked at."),
                 io.String.Input(
                     "text",
@@ -152,9 +162,10 @@ class Sam3Segment(io.ComfyNode):
                 io.String.Input(
                     "points",
                     default="",
-                    multiline=True,
-                    tooltip='Pixels of an object to cut out, as JSON: [{"x": 120, "y": 80}, {"x": 30, "y": 40, "label": 0}]. Label 0 is not part '
-                    'of it; "object": 1 begins another object. {"points": [], "boxes": []} is understood too.',
+                    extra_dict={"widgetType": "VISIONSMITH_POINTS"},  # drawn on the picture by web/points_editor.js
+                    tooltip="Points on one object to cut out, and boxes. Click: a point; drag: a box; with Shift: what is not meant. "
+                    'Kept as JSON in pixels: {"points": [{"x": 120, "y": 80, "label": 0, "object": 1}], "boxes": [{"x": 5, "y": 5, '
+                    '"width": 40, "height": 30}]}; label 0 is what is not meant, another object is cut out by itself.',
                 ),
                 io.Combo.Input(
                     "boxes_mean",
@@ -172,6 +183,7 @@ class Sam3Segment(io.ComfyNode):
                 io.Mask.Input(
                     "mask", optional=True, tooltip="Roughly the object to cut out: one for all pictures, or one for each."
                 ),
+                clip_input(),
             ],
             outputs=[
                 io.Mask.Output(display_name="masks", tooltip="One mask per object, all pictures one after another; an empty one if nothing is found."),
@@ -188,7 +200,7 @@ class Sam3Segment(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: Sam3,
+        model: Any,
         images: torch.Tensor,
         text: str,
         threshold: float,
@@ -198,10 +210,11 @@ class Sam3Segment(io.ComfyNode):
         boxes: Any = None,
         negative_boxes: Any = None,
         mask: torch.Tensor | None = None,
+        clip: Any = None,
     ) -> io.NodeOutput:
         clicked, drawn = points_of(points)
         found = segment(
-            model,
+            engine_of(model, clip),
             images,
             texts=class_list(text),
             boxes=joined_boxes(boxes, negative_boxes, drawn, len(images)),
@@ -212,7 +225,7 @@ class Sam3Segment(io.ComfyNode):
             max_per_class=max_per_class,
             on_step=watch(cls),
         )
-        return _given(cls, images, found)
+        return _given(cls, images, found, host().backdrop(images[0]))
 
 
 def joined_boxes(positive: Any, negative: Any, drawn: list[Box], count: int) -> list[list[Box]]:
@@ -221,7 +234,9 @@ def joined_boxes(positive: Any, negative: Any, drawn: list[Box], count: int) -> 
     return [[box for wire in wires for box in for_picture(wire, index, count)] for index in range(count)]
 
 
-def _given(node: type[io.ComfyNode], images: torch.Tensor, found: list[Found]) -> io.NodeOutput:
+def _given(
+    node: type[io.ComfyNode], images: torch.Tensor, found: list[Found], backdrop: dict[str, Any]
+) -> io.NodeOutput:
     size = images.shape[1:3]
     masks = torch.cat([one.masks for one in found]).float()
     boxes = [bounding_boxes(one) for one in found]
@@ -237,7 +252,7 @@ def _given(node: type[io.ComfyNode], images: torch.Tensor, found: list[Found]) -
         scores or [0.0],
         table,
         overlay,
-        ui={**host().preview(overlay, node), "text": [table]},
+        ui={**host().preview(overlay, node), **backdrop, "text": [table]},
     )
 
 
@@ -271,13 +286,14 @@ class Sam3Track(io.ComfyNode):
             description="Follow objects through the frames of a video: those of a mask on the first frame, or those that words mean.",
             search_aliases=["video", "propagate", "rotoscope", "sam3 video", "track object", "video mask"],
             inputs=[
-                Sam3Wire.Input("model", tooltip="From Load SAM3; needs Meta's sam3.pt or Hugging Face's file of all parts."),
+                model_input(" (Meta's sam3.pt or Hugging Face's file of all parts)"),
                 io.Image.Input("images", tooltip="The frames in order."),
                 io.String.Input("text", default="", multiline=True, tooltip="What to follow, divided by commas or lines."),
                 number("threshold", 0.5, "Least score of what is found by words."),
                 size("max_objects", 8, "Most objects that are followed; each costs time on every frame.", max=64),
                 size("detect_every", 0, "Look for further objects on every so many frames; 0: on the first only.", min=0, max=10000),
                 io.Mask.Input("masks", optional=True, tooltip="One mask per object on the first frame, such as masks of SAM3 Segment."),
+                clip_input(),
             ],
             outputs=[
                 io.Mask.Output(display_name="mask", tooltip="One mask per frame with all objects."),
@@ -291,17 +307,18 @@ class Sam3Track(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: Sam3,
+        model: Any,
         images: torch.Tensor,
         text: str,
         threshold: float,
         max_objects: int,
         detect_every: int,
         masks: torch.Tensor | None = None,
+        clip: Any = None,
     ) -> io.NodeOutput:
         merged, overlay, own, labels = [], [], [], ()
         frames = track(
-            model,
+            engine_of(model, clip),
             images,
             masks=masks,
             texts=class_list(text),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ...nn_layers.errors import InputError
-from . import config, keys
+from . import config, detect, keys, video
+from .engine import Follow, Frame, Object
 from .features import Features
+from .prompts import Box, Point
 from .tokens import Tokenizer, tokenizer
 
 # Neither is used to find things: the projection belongs to whole sentences, and the last level of the pyramid is dropped.
@@ -22,7 +25,7 @@ _DISPENSABLE = ("text_encoder.text_projection.weight",)
 
 @dataclass(eq=False)
 class Sam3:
-    """SAM 3 in memory.
+    """SAM 3 in memory, run by transformers; an `Engine`.
 
     `detector` finds everything that words and example boxes mean; `tracker` cuts out what points, a box or a mask show; `video`
     follows objects through frames. The last two are None where the file lacks them.
@@ -68,7 +71,34 @@ class Sam3:
             raise InputError(f"{self.name} cannot {what}: the file lacks those weights; load Meta's sam3.pt instead.")
         return module
 
+    def ready(self, showing: bool) -> None:
+        if showing:
+            self.needs("tracker", "cut out what points, outlines or masks show")
 
+    def see(self, picture: torch.Tensor) -> detect.Sight:
+        return detect.Sight(self, picture)
+
+    def find(
+        self, seen: detect.Sight, size: tuple[int, int], text: str, boxes: Sequence[Box], threshold: float
+    ) -> list[Object]:
+        return detect.find(self, seen.view, size, text, boxes, threshold)
+
+    def cut(
+        self,
+        seen: detect.Sight,
+        size: tuple[int, int],
+        points: Sequence[Point],
+        box: Box | None,
+        mask: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, float]:
+        return detect.cut(self, seen.maps, size, points, box, mask)
+
+    def follow(self, frames: torch.Tensor, how: Follow) -> Iterator[Frame]:
+        self.needs("video", "follow objects through a video")
+        return video.follow(self, frames, how)
+
+
+@torch.inference_mode(False)  # ComfyUI's nodes run in that mode, whose tensors no parameter can be made of
 def load(
     path: Path,
     device: torch.device | str = "cpu",
@@ -87,6 +117,7 @@ def load(
         InputError: The file is missing, truncated, of another model, or lacks weights.
     """
     path = Path(path)
+    _check_transformers()
     state = read(path)
     names = list(state)
     if keys.is_meta(names):
@@ -98,13 +129,27 @@ def load(
             f"{path.name} is no SAM 3 model (its first weight is called {names[0] if names else 'nothing'}); choose Meta's sam3.pt or "
             f"sam3.safetensors, or Hugging Face's model.safetensors."
         )
-    with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         detector, tracker, video = _build(state, unknown, path.name, dtype)
     for module in (detector, tracker, video):
         if module is not None:
             module.eval().requires_grad_(False).to(device)
     folders = (path.parent, *(Path(folder) for folder in token_folders))
     return Sam3(path.name, detector, tracker, video, None, torch.device(device), dtype, folders)
+
+
+def _check_transformers() -> None:
+    """Raises InputError where there is no transformers that knows SAM 3."""
+    try:
+        from transformers import Sam3Model, Sam3TrackerVideoModel  # noqa: F401
+    except ImportError as error:
+        try:
+            found = f"version {metadata.version('transformers')} is installed"
+        except metadata.PackageNotFoundError:
+            found = "it is not installed"
+        raise InputError(
+            f"SAM 3 needs transformers 5 or newer, but {found}; pip install 'transformers>=5' into ComfyUI's Python and start it again."
+        ) from error
 
 
 def read(path: Path) -> keys.State:

@@ -7,29 +7,25 @@ the frame an object was shown on, of the last six frames, and of the object in t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...nn_layers.errors import InputError
+from .engine import Engine, Follow, Frame, enlarged
 from .features import Features, seen, tracker_view
-from .model import Sam3
-from .segment import checked_images, enlarged, segment
+from .segment import checked_images, segment
+
+if TYPE_CHECKING:
+    from .model import Sam3
 
 SAME = 0.5  # overlap (intersection / union) from which a newly found object is one that is followed already
 
-
-@dataclass(frozen=True)
-class Frame:
-    """What is followed, on one frame: bool masks [object, height, width] on the CPU, and all classes so far."""
-
-    masks: torch.Tensor
-    labels: tuple[str, ...]
+New = list[tuple[torch.Tensor, str]]  # masks of objects, bool [height, width], and their classes
 
 
 def track(
-    sam: Sam3,
+    sam: Engine,
     frames: torch.Tensor,
     *,
     masks: torch.Tensor | None = None,
@@ -55,7 +51,6 @@ def track(
         InputError: Nothing to follow was named or masks are of another size.
     """
     frames = checked_images(frames)
-    sam.needs("video", "follow objects through a video")
     texts = [text.strip() for text in texts if text.strip()]
     if masks is None and not texts:
         raise InputError("nothing to follow: give masks of objects on the first frame, or a text.")
@@ -64,47 +59,58 @@ def track(
             f"masks are {masks.shape[-1]} × {masks.shape[-2]} pixels, but the frames are {frames.shape[2]} × {frames.shape[1]}; "
             f"make them alike."
         )
-    return _follow(sam, frames, masks, texts, threshold, max_objects, detect_every, on_frame)
+    masks = masks[None] if masks is not None and masks.ndim == 2 else masks
+    return sam.follow(frames, Follow(masks, texts, threshold, max_objects, detect_every, on_frame))
 
 
-def _follow(
-    sam: Sam3,
-    frames: torch.Tensor,
-    masks: torch.Tensor | None,
-    texts: Sequence[str],
-    threshold: float,
-    most: int,
-    every: int,
-    on_frame: Callable[[int, int], None] | None,
-) -> Iterator[Frame]:
+def candidates(sam: Engine, frames: torch.Tensor, how: Follow, index: int) -> New:
+    """What may be followed from a frame on: the masks that were given, and what words find there."""
+    new: New = []
+    if index == 0 and how.masks is not None:
+        given = enumerate(how.masks > 0.5, 1)
+        new = [(mask.cpu(), f"object {number}") for number, mask in given if bool(mask.any())]
+    if how.texts and (index == 0 or (how.detect_every and index % how.detect_every == 0)):
+        found = segment(sam, frames[index : index + 1], texts=how.texts, threshold=how.threshold)[0]
+        new += list(zip(found.masks, found.labels, strict=True))
+    return new
+
+
+def unknown(new: New, followed: torch.Tensor, room: int) -> New:
+    """Those of the `new` ones that are none of the `followed` [object, height, width] nor of each other, `room` at most."""
+    kept: New = []
+    for mask, label in new:
+        if len(kept) < room and bool(mask.any()) and not _known(mask, followed):
+            kept.append((mask, label))
+            followed = torch.cat([followed, mask[None]])
+    return kept
+
+
+def first_objects(sam: Engine, frames: torch.Tensor, how: Follow) -> New:
+    """What is followed from the first frame on."""
+    return unknown(candidates(sam, frames, how, 0), _nothing(frames[0]), how.max_objects)
+
+
+def follow(sam: Sam3, frames: torch.Tensor, how: Follow) -> Iterator[Frame]:
+    """Follow with the model of transformers."""
     kept, sam.features = sam.features, Features(room=0)  # frames are seen once: they must not push pictures out
     session = _session(sam, frames)
     labels: list[str] = []
     try:
         with torch.inference_mode():
             for index, picture in enumerate(frames):
-                if on_frame:
-                    on_frame(index, len(frames))
+                how.tell(index, len(frames))
                 _show(sam, session, index, picture)
                 now = _step(sam, session, index, picture) if labels else _nothing(picture)
-                new: list[tuple[torch.Tensor, str]] = []
-                if index == 0 and masks is not None:
-                    shown = (masks if masks.ndim == 3 else masks[None]) > 0.5
-                    new = [(mask.cpu(), f"object {number}") for number, mask in enumerate(shown, 1) if bool(mask.any())]
-                if texts and (index == 0 or (every and index % every == 0)):
-                    found = segment(sam, picture[None], texts=texts, threshold=threshold)[0]
-                    new += list(zip(found.masks, found.labels, strict=True))
-                for mask, label in new:
-                    if len(labels) < most and bool(mask.any()) and not _known(mask, now):
-                        _add(session, index, len(labels), mask)
-                        labels.append(label)
-                        now = torch.cat([now, mask[None]])
+                new = candidates(sam, frames, how, index)
+                for mask, label in unknown(new, now, how.max_objects - len(labels)):
+                    _add(session, index, len(labels), mask)
+                    labels.append(label)
+                    now = torch.cat([now, mask[None]])
                 if session.obj_with_new_inputs:
                     _step(sam, session, index, picture)  # the memory of what was just shown
                 _forget(sam, session, index)
                 yield Frame(now, tuple(labels))
-        if on_frame:
-            on_frame(len(frames), len(frames))
+        how.tell(len(frames), len(frames))
     finally:
         sam.features = kept
 

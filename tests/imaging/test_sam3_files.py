@@ -221,7 +221,7 @@ def test_published_tokens():
 def test_no_table_of_words(tmp_path, monkeypatch):
     from visionsmith.imaging import clip_table
 
-    monkeypatch.setattr(clip_table, "PACKAGES", ("no_such_package", "no.such.part"))
+    monkeypatch.setattr(clip_table, "PACKAGES", ("no_such_package",))
     monkeypatch.setattr(clip_table, "_in_cache", lambda: None)
     with pytest.raises(InputError, match=r"install open_clip_torch, or put CLIP's vocab.json"):
         tokenizer([tmp_path])

