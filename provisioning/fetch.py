@@ -212,10 +212,20 @@ class _Download:
 
     def _announced(self, headers: Any, url: str) -> None:
         """Hugging Face tells the SHA-256 of large files in a header of its own; only the first address is believed."""
-        if self.expected or origin(url) != origin(self.remote.url) or not headers.get("X-Repo-Commit"):
-            return
         etag = (headers.get("X-Linked-Etag") or headers.get("ETag") or "").strip('"')
-        if re.fullmatch(r"[0-9a-f]{64}", etag):
+        told = (
+            origin(url) == origin(self.remote.url)
+            and headers.get("X-Repo-Commit")
+            and re.fullmatch(r"[0-9a-f]{64}", etag)
+        )
+        if told and self.expected and etag != self.expected:
+            self._forget()
+            raise FetchError(
+                f"{self.target.name} at {shown(url)} is not the published one any more (its host tells another checksum); nothing was "
+                f"fetched.",
+                "changed",
+            )
+        if told:
             self.expected = etag
 
     def _start(self, answer: Any, had: int) -> int:

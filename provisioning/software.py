@@ -180,7 +180,7 @@ def requirements(manifest: Manifest, machine: Machine) -> list[str]:
                 for line in lines
                 if line.strip() and not line.lstrip().startswith(("#", "-"))
             ]
-        if nodes.extras:
+        if nodes.extras and (folder / "pyproject.toml").is_file():
             project = toml_reader().loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project", {})
             known = project.get("optional-dependencies", {})
             for extra in nodes.extras:

@@ -40,8 +40,9 @@ def write(folder, *entries, head=""):
 
 
 def command(*arguments, python=sys.executable):
-    """As the script starts it, but without any installed package."""
-    return [python, "-S", "-B", str(FOLDER), *map(str, arguments)]
+    """As the script starts it, but without any installed package; only Python 3.10 needs one, for TOML."""
+    alone = ["-S"] if sys.version_info >= (3, 11) else []
+    return [python, *alone, "-B", str(FOLDER), *map(str, arguments)]
 
 
 def provision(comfyui, manifest, *arguments, environment=None, **options):

@@ -63,9 +63,14 @@ def test_a_token_of_another_host_is_not_sent(remote, home, store):
     assert not any(TOKEN in str(one) for one in (*home.asked, *store.asked))
 
 
-def test_the_host_tells_the_checksum(remote, home):
+def test_the_host_tells_the_checksum(remote, home, store):
     assert remote("linked").checked == "host"
     assert remote("file").checked == ""
+    store.asked.clear()
+    with pytest.raises(FetchError, match="its host tells another checksum") as caught:
+        remote("linked", checksum="0" * 64)
+    assert caught.value.kind == "changed"
+    assert not store.asked  # nothing was fetched to find that out
 
 
 @pytest.mark.parametrize(
