@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from visionsmith.headless.portable import named_models, read_any
 from visionsmith.imaging.background import PUBLISHED
 from visionsmith.imaging.erase.lama import BIG_LAMA
 from visionsmith.imaging.sam3.download import REPOSITORY, WEIGHTS
@@ -46,6 +47,13 @@ def test_the_shipped_manifest_is_whole():
     for file in manifest.files:
         assert file.licence, file.name
         assert file.source or (file.page and file.url.startswith("https://")), file.name
+
+
+def test_shipped_workflows_name_models_that_the_manifest_brings():
+    brought = {file.to.rsplit("/", 1)[1] for file in read(DEFAULT).chosen()}
+    for path in PACKAGE.glob("workflows/*.json"):
+        names = {name.rsplit("/", 1)[-1] for name in named_models(read_any(path))}
+        assert {name for name in names if not name.startswith("my-")} <= brought, path.name  # my-…: the reader's own
 
 
 def test_optional_files_come_only_when_asked_for():
