@@ -50,4 +50,4 @@ $(READY): requirements.lock pyproject.toml requirements.txt
 
 lock: $(READY)  ## Renew requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-annotate --generate-hashes \
-		--custom-compile-command "make lock" --extra headless --extra export --extra segmentation --extra imaging --extra cluster --group dev --constraint constraints.txt pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --extra headless --extra export --extra segmentation --extra imaging --extra cluster --extra diffusion --group dev --constraint constraints.txt pyproject.toml -o requirements.lock
