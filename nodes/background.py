@@ -103,6 +103,7 @@ class RemoveBackground(io.ComfyNode):
         except InputError:
             if not download or published is None:
                 raise
+            host().text(cls.hidden.unique_id, f"Fetching {published}")
             path = fetch(published, writable("rembg", "models"), watch(cls))
         return load_background(path, host().device())
 

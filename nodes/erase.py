@@ -74,6 +74,7 @@ class LoadLaMa(io.ComfyNode):
         except InputError:
             if not download:
                 raise
+            host().text(cls.hidden.unique_id, f"Fetching {BIG_LAMA}")
             path = fetch(BIG_LAMA, writable("lama", "models"), watch(cls))
         if backend == "simple-lama-inpainting":
             return io.NodeOutput(load_simple_lama(path, host().device()))

@@ -91,12 +91,12 @@ class InterrogateImage(io.ComfyNode):
         if mode != RANKED:
             kinds = (FOLDER, "blip", "florence2")
             captioner = load_captioner(
-                model_folder(caption_model, kinds, "config.json", CAPTIONERS, "caption model", download), device
+                cls.folder(caption_model, kinds, "config.json", CAPTIONERS, "caption model", download), device
             )
         if mode != CAPTION:
             kinds = (FOLDER, "open_clip")
             ranker = load_clip(
-                model_folder(clip_model, kinds, "open_clip_config.json", CLIPS, "CLIP model", download), device
+                cls.folder(clip_model, kinds, "open_clip_config.json", CLIPS, "CLIP model", download), device
             )
         captions, prompts, rows, show = [], [], ["picture,group,phrase,share"], watch(cls)
         for number, image in enumerate(images, 1):
@@ -109,16 +109,19 @@ class InterrogateImage(io.ComfyNode):
         prompt = "\n".join(prompts)
         return io.NodeOutput(prompt, "\n".join(captions), "\n".join(rows), ui={"text": [prompt]})
 
-
-def model_folder(
-    name: str, kinds: tuple[str, ...], marker: str, models: dict[str, Suggested], kind: str, download: bool
-) -> Path:
-    """The folder of a model, fetched if that is wanted and it is not there."""
-    try:
-        return find_folder(name, [folder for k in kinds for folder in host().model_folders(k)], marker, models, kind)
-    except InputError:
-        if not download:
-            raise
+    @classmethod
+    def folder(
+        cls, name: str, kinds: tuple[str, ...], marker: str, models: dict[str, Suggested], kind: str, download: bool
+    ) -> Path:
+        """The folder of a model, fetched if that is wanted and it is not there; its size and licence are said first."""
+        folders = [folder for k in kinds for folder in host().model_folders(k)]
+        try:
+            return find_folder(name, folders, marker, models, kind)
+        except InputError:
+            if not download:
+                raise
+        known = models.get(name.strip(), f"{name.strip()} (size and licence are on its page at huggingface.co)")
+        host().text(cls.hidden.unique_id, f"Fetching {known}")
         return fetch_folder(name.strip(), writable(FOLDER, "models"), models)
 
 
