@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,12 +10,12 @@ import numpy as np
 from ..nn_layers.errors import InputError
 from ..training.dataset import Dataset
 from ..training.segmentation.samples import MaskedSamples
+from .scene import OnProgress
 
 NEAR = 2
 """Parts of a mask closer together than about twice this many pixels are one defect."""
 LEAST_PIXELS = 4
 GRID = 16
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class DefectBank:
         samples: Pictures with masks.
         classes: Their names; the first is the background.
         defects: All of them.
-        sizes: int [pictures with defects, 2] height and width, in the order of `heat`'s sums.
         heat: float [classes, rows, columns]: how many defect pixels of each class lie in each part of a picture.
     """
 
@@ -132,14 +130,11 @@ def _widened(mask: np.ndarray) -> np.ndarray:
     return maximum_filter(mask, 2 * NEAR + 1)
 
 
-def find_defects(
-    dataset: Dataset, split: str = "train", on_progress: OnProgress | None = None, pictures: Sequence[int] | None = None
-) -> DefectBank:
+def find_defects(dataset: Dataset, split: str = "train", on_progress: OnProgress | None = None) -> DefectBank:
     """Look at every mask of a split that has a defect, once.
 
     Args:
         on_progress: Called with masks looked at and masks in all; may raise to stop.
-        pictures: Only these samples.
 
     Raises:
         InputError: The dataset has no masks.
@@ -149,8 +144,7 @@ def find_defects(
             f"dataset {dataset.name} is for {dataset.task}; augmentation with defects needs pictures with masks, such as Segmentation Dataset gives."
         )
     samples: MaskedSamples = dataset.split(split)
-    chosen = range(len(samples)) if pictures is None else pictures
-    with_defects = [index for index in chosen if samples.targets[index, 1:].any()]
+    with_defects = [index for index in range(len(samples)) if samples.targets[index, 1:].any()]
     heat = np.zeros((len(dataset.classes), GRID, GRID))
     found: list[Defect] = []
     for done, index in enumerate(with_defects, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from .balance import EQUAL, allotted, spread
 from .bank import DefectBank, find_defects
 from .methods import METHODS, method
 from .quality import find_part, flaw
-from .scene import Maker, NoPlaceError, Patch, Scene, draw
+from .scene import Maker, NoPlaceError, OnProgress, Patch, Scene, draw
 
 VERSION = 1
 """Part of the fingerprint; goes up when the same recipe makes another picture."""
@@ -29,7 +29,6 @@ APART = 3
 MOST = 100_000
 HARD = "cutpaste"
 """The method that changes a whole rectangle on purpose."""
-OnProgress = Callable[[float, float], None]
 
 
 @dataclass(frozen=True)

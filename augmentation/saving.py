@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from ..nn_layers.files import atomic
 from ..training.dataset import Dataset
 from ..training.segmentation.masks import Color
 from .dataset import AugmentedSamples
+from .scene import OnProgress
 
 ABOUT = "dataset.json"
 FORMAT = 1
-OnProgress = Callable[[float, float], None]
 
 
 def save_dataset(dataset: Dataset, folder: Path, on_progress: OnProgress | None = None) -> Path:

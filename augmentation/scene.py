@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,6 +13,8 @@ import numpy as np
 from ..nn_layers.errors import InputError
 
 Range = tuple[float, float]
+OnProgress = Callable[[float, float], None]
+"""Called with what is done and all; may raise to stop."""
 TRIES = 40
 
 

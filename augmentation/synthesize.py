@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,7 @@ from torch import Tensor
 
 from ..nn_layers.errors import InputError
 from .bank import DefectBank
-from .scene import Maker, Patch, Scene, draw, put
-
-OnProgress = Callable[[float, float], None]
+from .scene import Maker, OnProgress, Patch, Scene, draw, put
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """What synthetic defects are worth: one drawn U-Net, the same number of steps, on real pictures alone and with each way to multiply defects.
 
-Usage: python benchmarks/augment_defects.py FOLDER [--seeds N] [--per-class N] [--synthetic N] [--steps N] [--only NAME ...] [--output DIR]
+Usage: python benchmarks/augment_defects.py FOLDER [--seeds N] [--per-class N] [--synthetic N] [--steps N] [--only NAME ...]
+       [--threads N] [--output DIR]
 
 FOLDER holds images/{train,val,test} and masks/{train,val,test} of the magnetic tile defect dataset (Huang et al. 2018) with the classes
 surface, blowhole, break and crack. Without it, or with one that is not there, the script says so and measures nothing. Every training has
@@ -25,7 +26,7 @@ WINDOW, BATCH, EPOCH_STEPS = 192, 8, 100
 PLAIN, MIX = "flips and light only", "mix"
 MIXED = ("copy-paste", "poisson", "procedural")
 SCORE = "mIoU of defects"
-SHOWN = (SCORE, "mAcc of defects", "mDice of defects", "defects found", "F1 of defects")
+SHOWN = (SCORE, "mAcc of defects", "mDice of defects", "defect recall", "F1 of defects ± 2 px")
 
 
 def few(dataset, count):
@@ -112,12 +113,13 @@ def main():
     parser.add_argument("--synthetic", type=int, default=200)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--only", nargs="*", default=[], help="methods, or mix; without it all of them")
+    parser.add_argument("--threads", type=int, default=2, help="1 where other programs use the processor, too")
     parser.add_argument("--output", type=Path, default=Path("output"))
     options = parser.parse_args()
     if not options.folder.is_dir():
         print(f"augment defects: skipped, because {options.folder} is not there; give the folder of magnetic tiles.")
         return
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     dataset = masked_folder(options.folder, classes=CLASSES, color=False)
     regimes = {f"{options.per_class} per class": few(dataset, options.per_class), "all": dataset}
     datasets = {}

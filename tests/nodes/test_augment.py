@@ -143,16 +143,19 @@ def test_a_dataset_is_multiplied_and_saved(display, tmp_path):
     )
     more, picture, table = out.result
 
-    assert [len(more.split(name)) for name in ("train", "val")] == [15, 2]
-    assert more.split("train")[14].shape == (3, 80, 90)
+    real, val = (len(dataset.split(name)) for name in ("train", "val"))
+    made = round(1.5 * real)
+
+    assert [len(more.split(name)) for name in ("train", "val")] == [real + made, val]
+    assert more.split("train")[-1].shape == (3, 80, 90)
     assert "procedural" in table
     assert out.ui["text"] == [table]
     assert picture.shape[0] == 1
     assert picture.shape[3] == 3
-    assert display.texts[-1].startswith("holes: train 15, val 2 · 9 synthetic")
+    assert display.texts[-1].startswith(f"holes: train {real + made}, val {val} · {made} synthetic")
     assert display.steps[-1] == (2, 2)
     again = masked_folder(tmp_path / "output" / "more", classes=more.classes)
-    assert torch.equal(again.split("train")[14], more.split("train")[14])
+    assert torch.equal(again.split("train")[real], more.split("train")[real])
     note = json.loads(next((tmp_path / "output" / "more" / "provenance").rglob("*.json")).read_text())
     assert note["defects"][0]["class"] == "hole"
     assert not more.split("train").targets.is_inference()
