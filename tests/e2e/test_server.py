@@ -83,7 +83,7 @@ def shortened(prompt):
 @pytest.fixture
 def defects(server):
     """The folder that the segmentation workflows read: grey noise with bright blots, and their masks."""
-    root = server.base / "input" / "defects"
+    root = server.base / "input" / "sample"
     random = np.random.default_rng(0)
     for index in range(20):
         picture, mask = random.normal(110, 12, (120, 140)), np.zeros((120, 140), np.uint8)
