@@ -37,9 +37,12 @@ def front_end(url: str, needs: str = "VisionsmithTrain") -> Iterator[Page]:
         page.on("console", lambda message: _note(page, message))
         page.goto(url, wait_until="domcontentloaded")
         page.wait_for_function(
-            "t => window.app?.vueAppReady && window.LiteGraph?.registered_node_types[t]", arg=needs, timeout=60_000
+            "t => window.app?.vueAppReady && window.LiteGraph?.registered_node_types[t]", arg=needs, timeout=180_000
         )
         page.wait_for_timeout(800)  # the default workflow is put back meanwhile
+        page.evaluate(
+            "app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0)"
+        )  # texts in screenshots
         page.evaluate(
             """endings => { window.__ended = [];
                 for (const name of endings) app.api.addEventListener(name, event => window.__ended.push([name, event.detail])) }""",
@@ -66,15 +69,27 @@ def open_workflow(page: Page, file: Path) -> None:
 
 
 def show_all(page: Page) -> None:
-    """Zoom so that every node is in view, and close what covers the canvas."""
+    """Zoom so that every node and group is in view."""
     page.evaluate("""() => {
         const nodes = app.graph.nodes.map(n => [n.pos[0], n.pos[1] - 40, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
+        for (const g of app.graph.groups) nodes.push([g.pos[0], g.pos[1], g.pos[0] + g.size[0], g.pos[1] + g.size[1]]);
         const box = nodes.reduce((b, n) => [Math.min(b[0], n[0]), Math.min(b[1], n[1]), Math.max(b[2], n[2]), Math.max(b[3], n[3])]);
         const scale = Math.min(1480 / (box[2] - box[0]), 790 / (box[3] - box[1]));
         app.canvas.ds.scale = scale;
         app.canvas.ds.offset = [-box[0] + 90 / scale, -box[1] + 80 / scale];
         app.canvas.setDirty(true, true) }""")
     page.wait_for_timeout(500)
+
+
+def set_widgets(page: Page, values: dict[str, dict[str, object]]) -> None:
+    """Set widgets of every node of a type: {type: {widget: value}}."""
+    page.evaluate(
+        """values => { for (const node of app.graph.nodes) for (const [name, value] of Object.entries(values[node.type] ?? {})) {
+            const widget = node.widgets.find(w => w.name === name);
+            widget.value = value;
+            widget.callback?.(value, app.canvas, node) } }""",
+        values,
+    )
 
 
 def missing_nodes(page: Page) -> list[str]:

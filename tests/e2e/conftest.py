@@ -9,6 +9,7 @@ from . import comfy
 
 WORKFLOWS = comfy.REPOSITORY / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+TRAINING = [name for name in NAMES if '"VisionsmithTrain"' in (WORKFLOWS / f"{name}.json").read_text()]
 
 
 def pytest_collection_modifyitems(items):
@@ -33,3 +34,19 @@ def server(comfyui, tmp_path_factory):
     running = comfy.start_server(comfyui, tmp_path_factory.mktemp("comfyui"))
     yield running
     comfy.stop_server(running)
+
+
+@pytest.fixture(scope="session")
+def studio(server, tmp_path_factory) -> Path:
+    """The models of the imaging workflows, in the server's folders; freed on disk at the end."""
+    for module, what in (
+        ("spandrel", "LaMa is read by spandrel"),
+        ("transformers", "SAM 3 and BLIP are transformers'"),
+    ):
+        pytest.importorskip(module, reason=what)
+    from . import studio
+
+    models = studio.furnish(server.base, tmp_path_factory.mktemp("downloads"))
+    yield models
+    for file in (models / "checkpoints").iterdir():
+        file.unlink()

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from . import comfy
-from .conftest import NAMES
+from .conftest import TRAINING
 from .prompts import node_of, picture, shipped, training
 
 
@@ -43,7 +43,7 @@ def test_every_node_explains_itself(server):
                         assert all(entry[1].get("tooltip") for entry in inner.values()), f"{name}.{key}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TRAINING)
 def test_shipped_workflows_run(server, name, sample_folder, defects):
     prompt = shortened(shipped(name))
     entry = server.run(prompt)
