@@ -1,0 +1,1 @@
+"""Editing real pictures with Stable Diffusion: inversion, Prompt-to-Prompt, and edits that follow a reference."""
