@@ -6,11 +6,14 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..nn_layers.errors import InputError
+
+if TYPE_CHECKING:
+    from ..training import FitSettings
 
 MAX_BYTES = 2**20
 SHOWN = 6  # metrics that fit beside each other in a terminal; the files have all
@@ -163,16 +166,14 @@ def run_file(options: argparse.Namespace) -> int:
     return OK
 
 
-def _spread(settings: Any, options: argparse.Namespace) -> Any:
+def _spread(settings: FitSettings, options: argparse.Namespace) -> FitSettings:
     """`settings` on as many devices and machines as the command line says."""
     wanted = {name: value for name in ("devices", "nodes") if (value := getattr(options, name))}
-    known = {field.name for field in fields(settings)}
-    for name, value in wanted.items():
-        if value < 1:
-            raise InputError(f"--{name} is {value}; give at least 1.")
-        if name not in known and value > 1:
-            raise InputError(f"--{name} is {value}, but this version trains on one; leave it out.")
-    return replace(settings, **{name: value for name, value in wanted.items() if name in known})
+    if options.ray and max(wanted.values(), default=1) > 1:
+        raise InputError(
+            "--ray gives each training to one worker, so it does not go with --devices or --nodes; leave one out."
+        )
+    return replace(settings, **wanted)
 
 
 class _Watch:

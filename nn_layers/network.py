@@ -100,6 +100,7 @@ class Network:
         task: "classification", "regression" or "segmentation" once trained, before that "".
         prepare: How a picture becomes its input; None for a network that does not read pictures.
         colors: For segmentation, the colour that each class is drawn in.
+        initialization: How its weights began, a key of `INITIALIZERS`; an experiment draws them anew from its seeds in the same way.
     """
 
     spec: NetworkSpec
@@ -108,6 +109,7 @@ class Network:
     task: str = ""
     prepare: Prepare | None = None
     colors: tuple[tuple[int, int, int], ...] = ()
+    initialization: str = "default"
 
 
 INITIALIZERS: dict[str, Callable[[Tensor], Tensor] | None] = {
@@ -146,7 +148,7 @@ def build(
         for name, source in weights.items():
             load_layer(modules[name], source)
     module = fx.GraphModule(modules, graph_of(spec), "Network")
-    return Network(spec, module, prepare=prepare_of(spec))
+    return Network(spec, module, prepare=prepare_of(spec), initialization=initialization)
 
 
 def prepare_of(spec: NetworkSpec) -> Prepare | None:

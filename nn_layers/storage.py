@@ -43,6 +43,8 @@ def network_to_dict(network: Network) -> dict[str, Any]:
     head = {"format": FORMAT, "version": VERSION, "task": network.task, "classes": list(network.classes)}
     if network.colors:
         head["colors"] = [list(color) for color in network.colors]
+    if network.initialization != "default":
+        head["initialization"] = network.initialization
     return {**head, "prepare": asdict(network.prepare) if network.prepare else None, **to_dict(network.spec)}
 
 
@@ -63,7 +65,7 @@ def network_from_dict(data: Any, seed: int = 0, file: Path | None = None) -> Net
         nodes = tuple(replace(node, layer=untrained(node.layer)) for node in spec.nodes)
         spec = replace(spec, nodes=nodes)  # the file has the weights: nothing to download
         _check_weights(spec, file)
-    network = build(spec, seed)
+    network = build(spec, seed, data.get("initialization", "default"))
     if file:
         network.module.load_state_dict(read_weights(file))
     return replace(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from comfy_api.latest import io
 
@@ -13,12 +14,14 @@ from ..replace import gradients, ordinary
 from ..training import Dataset, FitSettings, Loss, LossSum, Optimizer, Run
 from ..training import transforms as tf
 from ..training.experiment import Experiment, TrialProgress, run_experiment
-from ..training.metrics import METRICS
+from ..training.metrics import MEANS, METRICS
+from ..training.results import Results
 from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
-from .host import host, image_from_pil, writable
+from .host import host, image_from_pil, readable, writable
+from .training import METRIC_TOOLTIP, on_devices
 from .widgets import size
-from .wires import DatasetWire, LossWire, NetworkWire, OptimizerWire
+from .wires import DatasetWire, LossWire, NetworkWire, OptimizerWire, RunWire
 
 
 class ExperimentNode(io.ComfyNode):
@@ -28,7 +31,7 @@ class ExperimentNode(io.ComfyNode):
             template = io.Autogrow.TemplatePrefix(wire.Input(id, tooltip=tooltip), prefix=id, min=least, max=24)
             return io.Autogrow.Input(f"{id}s", template=template, tooltip=f"The {id}s to compare.")
 
-        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names)]))
+        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names), *MEANS]))
         return io.Schema(
             node_id="VisionsmithExperiment",
             display_name="Experiment",
@@ -48,7 +51,7 @@ class ExperimentNode(io.ComfyNode):
                 size("epochs", 10, "Times through the training samples.", max=1_000_000),
                 size("max_steps", 0, "Optimizer steps instead of epochs; 0 counts epochs.", min=0, max=100_000_000),
                 size("batch_size", 8, "Samples at a time."),
-                io.Combo.Input("metric", options=metrics, default="auto", tooltip="What decides which epoch is the best of each training."),
+                io.Combo.Input("metric", options=metrics, default="auto", tooltip=METRIC_TOOLTIP),
                 io.String.Input(
                     "choose_by",
                     default="",
@@ -90,10 +93,10 @@ class ExperimentNode(io.ComfyNode):
                 _named(data, (dataset.name for dataset in data)),
                 _named(given, (loss.title for loss in given)),
                 optimizer or Optimizer(),
-                FitSettings(device=host().device().type, **settings),
+                on_devices(FitSettings(device=host().device().type, **settings)),
                 read_seeds(seeds),
             )
-            by = tuple(metric.strip() for metric in choose_by.split(",") if metric.strip())
+            by = read_metrics(choose_by)
             known = ("loss", *METRICS[data[0].task]) if data else ()
             if unknown := [metric for metric in by if metric not in known]:
                 raise InputError(f"choose_by names {unknown[0]!r}; the metrics are {', '.join(known)}.")
@@ -109,6 +112,83 @@ class ExperimentNode(io.ComfyNode):
         host().text(node, text)
         ui = {**host().preview(picture, cls), "text": [f"{text}\n\n{results.text()}"], "headline": [text]}
         return io.NodeOutput(best, results.markdown(), picture, str(folder), ui=ui)
+
+
+class FindBest(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithFindBest",
+            display_name="Find Best",
+            category="Visionsmith/Experiments",
+            description=(
+                "The best training of an experiment that was done before, here or with `visionsmith experiment`: by the mean of the metrics you "
+                "choose. Of equals the later one is taken."
+            ),
+            search_aliases=["best checkpoint", "best model", "choose model", "compare results", "winner", "leaderboard"],
+            inputs=[
+                io.String.Input(
+                    "experiment",
+                    default="experiments/comparison",
+                    tooltip="The experiment's folder below ComfyUI's output folder, or a wire from folder of Experiment.",
+                ),
+                io.String.Input(
+                    "choose_by",
+                    default="",
+                    tooltip="Metrics whose mean decides, such as: mIoU, mAcc. Empty for these two, or the task's usual one.",
+                ),
+                io.Combo.Input(
+                    "split",
+                    options=["auto", "val", "test"],
+                    default="auto",
+                    tooltip="Whose figures decide. auto is val wherever every training has it: what is chosen by test can no longer be judged by it.",
+                ),
+            ],
+            outputs=[
+                NetworkWire.Output(display_name="network", tooltip="The best network, at its best epoch."),
+                RunWire.Output(display_name="run", tooltip="Its training: folder, history and settings."),
+                io.String.Output(display_name="table", tooltip="The table with the chosen metrics as text, the best of each marked by a star."),
+                io.String.Output(display_name="metrics", tooltip="The metrics that decided, divided by commas."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, experiment: str, **settings) -> str:
+        return str((_experiment_folder(experiment) / "results.json").stat().st_mtime_ns)
+
+    @classmethod
+    def execute(cls, experiment: str, choose_by: str, split: str) -> io.NodeOutput:
+        folder = _experiment_folder(experiment)
+        results = Results.load(folder)
+        row, by, on = results.best(read_metrics(choose_by), {"auto": "", "test": results.split}.get(split, split))
+        with gradients():
+            run = Run.load(folder / row.folder / TRAIN)
+            network = run.network()
+        figures = row.scores if on == results.split else row.validation
+        values = ", ".join(f"{name} {figures[name]:.4f}" for name in by)
+        text = f"{row.model}, {row.dataset}, {row.loss}, seed {row.seed}, epoch {row.best_epoch}: {values} on {on}"
+        host().text(cls.hidden.unique_id, text)
+        table = results.text(by)
+        return io.NodeOutput(
+            network, run, table, ", ".join(by), ui={"text": [f"{text}\n\n{table}"], "headline": [f"best: {text}"]}
+        )
+
+
+def _experiment_folder(name: str) -> Path:
+    """The folder of an experiment from its path, or from the name that Experiment was given."""
+    try:
+        return readable(name)
+    except InputError:
+        if "/" in name or not name.strip():
+            raise
+        return readable(f"experiments/{name.strip()}")
+
+
+def read_metrics(text: str) -> tuple[str, ...]:
+    """Metrics from a text field, divided by commas."""
+    return tuple(metric.strip() for metric in text.split(",") if metric.strip())
 
 
 def _named(things: list, names: Iterable[str]) -> dict:
@@ -164,7 +244,7 @@ class SegmentationRecipe(io.ComfyNode):
             category="Visionsmith/Experiments",
             description=(
                 "How to train a segmenter, whole: windows of pictures enlarged 0.5 to 3 times with at most 75 % of one class, mirroring, "
-                "changes of light, AdamW 0.001 with weight decay 0.05, warm-up, polynomial decay."
+                "changes of light, AdamW 0.001 with weight decay 0.05, warm-up, polynomial decay. Other transforms of the dataset are kept."
             ),
             search_aliases=["preset", "mmsegmentation", "schedule", "polylr", "hyperparameters"],
             inputs=[
@@ -183,6 +263,7 @@ class SegmentationRecipe(io.ComfyNode):
                 io.Int.Output(display_name="max_steps", tooltip="For Train or Experiment."),
                 io.Int.Output(display_name="window", tooltip="For Segmentation Model."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -191,11 +272,16 @@ class SegmentationRecipe(io.ComfyNode):
         count = math.ceil(between * batch_size / len(dataset.split("train")))
         place = tf.DefectWindow(p=0.0, smallest=0.5, largest=3.0, most=0.75, count=count)
         light = tf.Color(brightness=0.125, contrast=0.5, saturation=0.5, hue=0.07)
-        dataset = replace(dataset, transforms=()).with_transforms(tf.Normalize("imagenet"), place, tf.Flip(), light)
+        own = (tf.Normalize("imagenet"), place, tf.Flip(), light)
+        kept = [t for t in dataset.transforms if not isinstance(t, tuple(map(type, own)))]
+        replaced = [type(t).__name__ for t in dataset.transforms if t not in kept]
+        if replaced:
+            host().text(cls.hidden.unique_id, f"the recipe replaces {', '.join(replaced)} of the dataset")
+        dataset = replace(dataset, transforms=()).with_transforms(*kept, *own)
         optimizer = Optimizer(
             "AdamW", 1e-3, weight_decay=0.05, schedule="poly", power=0.9, eta_min=1e-4, end=steps, warmup=warmup
         )
         return io.NodeOutput(dataset, optimizer, batch_size, steps, window)
 
 
-NODES: list[type[io.ComfyNode]] = [ExperimentNode, SegmentationRecipe]
+NODES: list[type[io.ComfyNode]] = [ExperimentNode, FindBest, SegmentationRecipe]

@@ -24,6 +24,8 @@ class LiveTraining:
     def update(self, progress: Progress) -> None:
         """Take one step's progress; raises the host's interrupt if the user pressed Cancel."""
         host().check_interrupt()
+        if progress.stage == "start":
+            return
         now = time.monotonic()
         if self.first_step is None:
             self.first_step, self.began = progress.step, now

@@ -9,9 +9,11 @@ from comfy_api.latest import io
 
 from .. import nn_layers as nn
 from ..nn_layers.segmentation import ARCHITECTURES, SegmentationModel
+from ..nn_layers.segmentation.encoders import download_notice
 from ..replace import gradients
 from ..training import Dataset
 from ..training.segmentation.coco import coco_dataset
+from ..training.segmentation.drawn import SAMPLE, drawn_sample
 from ..training.segmentation.evaluate import SegmentationReport
 from ..training.segmentation.folders import from_masks, masked_folder
 from ..training.segmentation.pictures import painted, sweep_picture
@@ -29,6 +31,17 @@ def class_list(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.replace("\n", ",").split(",") if name.strip())
 
 
+def _is_sample(kind: str, values: dict[str, Any]) -> bool:
+    """Whether the folder is called "sample" and is not there: then pictures are drawn, so that a workflow runs before there are photographs."""
+    if kind != "folders" or values["folder"].strip() != SAMPLE:
+        return False
+    try:
+        readable(SAMPLE)
+    except nn.InputError:
+        return True
+    return False
+
+
 class SegmentationDataset(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -38,7 +51,8 @@ class SegmentationDataset(io.ComfyNode):
                     "folder",
                     default="dataset",
                     tooltip="Holds a folder of pictures (images, img_dir …) and one of masks (masks, ann_dir …), below ComfyUI's input folder or "
-                    "one of VISIONSMITH_DATA_ROOTS. Splits come from train, val and test folders in them, from train.txt, or from the shares.",
+                    "one of VISIONSMITH_DATA_ROOTS. Splits come from train, val and test folders in them, from train.txt, or from the shares. "
+                    "sample stands for forty drawn pictures with scratches and spots, where there is no folder of that name.",
                 ),
                 io.String.Input("images", default="", tooltip="Name of the folder of pictures; empty for the usual names.", advanced=True),
                 io.String.Input("masks", default="", tooltip="Name of the folder of masks; empty for the usual names.", advanced=True),
@@ -102,6 +116,8 @@ class SegmentationDataset(io.ComfyNode):
     def fingerprint_inputs(cls, source: dict[str, Any], **settings) -> str:
         kind, values = chosen("source", source)
         paths = [values["folder"]] if kind == "folders" else [values["annotations"], values["pictures"]]
+        if _is_sample(kind, values):
+            return SAMPLE
         files = [file for path in paths for file in (readable(path), *readable(path).rglob("*"))]
         return str(sorted((str(file), file.stat().st_mtime_ns) for file in files))
 
@@ -112,6 +128,9 @@ class SegmentationDataset(io.ComfyNode):
         with gradients():
             if kind == "COCO":
                 dataset = coco_dataset(readable(values["annotations"]), readable(values["pictures"]), **settings)
+            elif _is_sample(kind, values):
+                keys = ("color", "val", "test", "seed")
+                dataset = drawn_sample(classes=class_list(classes), **{key: settings[key] for key in keys})
             else:
                 folder = readable(values.pop("folder"))
                 dataset = masked_folder(folder, classes=class_list(classes), **values, **settings)
@@ -190,6 +209,8 @@ class SegmentationModelNode(io.ComfyNode):
         channels = dataset.split("train")[0].shape[0]
         layer = SegmentationModel(architecture, encoder.strip(), len(dataset.classes), pretrained)
         drawn = nn.apply(layer, nn.input_tensor(nn.Input("image", (channels, window, window))))
+        if pretrained:
+            host().text(cls.hidden.unique_id, download_notice(architecture, layer.encoder, drawn.parameters))
         with gradients():
             network = nn.build_network((drawn,), "-".join(dict.fromkeys((architecture, layer.model))), seed)
         spec = network.spec
@@ -245,6 +266,7 @@ class PredictSegmentation(io.ComfyNode):
             raise nn.InputError(
                 f"class_name is {wanted!r}, but the network knows {', '.join(network.classes)}; choose one of them."
             )
+        host().free_memory(4 * network.spec.parameters)
         found = predict_masks(
             network,
             images,

@@ -59,6 +59,7 @@ class Test(io.ComfyNode):
     def execute(
         cls, network: Network, dataset: Dataset, split: str, batch_size: int, loss: Loss | LossSum | None = None
     ) -> io.NodeOutput:
+        host().free_memory(4 * network.spec.parameters)
         report = evaluate(
             network, dataset, split, loss=loss, batch_size=batch_size, device=host().device(), on_batch=watch(cls)
         )
@@ -128,6 +129,7 @@ class Predict(io.ComfyNode):
 
     @classmethod
     def execute(cls, network: Network, images: torch.Tensor, batch_size: int) -> io.NodeOutput:
+        host().free_memory(4 * network.spec.parameters)
         found = predict(network, images, batch_size=batch_size, device=host().device(), on_batch=watch(cls))
         pictures = [(picture * 255).round().clamp(0, 255).to(torch.uint8).permute(2, 0, 1)[:3] for picture in images]
         regression = network.task == "regression"

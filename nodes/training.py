@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
@@ -11,7 +12,7 @@ from ..nn_layers import InputError, Network
 from ..replace import gradients, ordinary
 from ..training import LOSSES, OPTIMIZERS, SCHEDULES, Dataset, FitSettings, Loss, LossSum, Optimizer, Run, fit, run_key
 from ..training.losses import read_numbers
-from ..training.metrics import METRICS
+from ..training.metrics import MEANS, METRICS
 from ..training.settings import run_name
 from .data import dataset_input
 from .host import host, writable
@@ -19,6 +20,11 @@ from .live import LiveTraining, finished_curve, run_summary
 from .network import network_input
 from .widgets import number, seed, size
 from .wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
+
+METRIC_TOOLTIP = (
+    "What decides which epoch is the best. auto: accuracy for classes, RMSE for numbers, mIoU of defects for masks. "
+    "mAcc + mIoU is the mean of the two; of epochs with equal means the later one is kept."
+)
 
 
 class LossNode(io.ComfyNode):
@@ -212,7 +218,7 @@ class OptimizerNode(io.ComfyNode):
 class Train(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names)]))
+        metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names), *MEANS]))
         return io.Schema(
             node_id="VisionsmithTrain",
             display_name="Train",
@@ -237,7 +243,7 @@ class Train(io.ComfyNode):
                     "metric",
                     options=metrics,
                     default="auto",
-                    tooltip="What decides which epoch is the best. auto: accuracy for classes, RMSE for numbers, mIoU of defects for masks.",
+                    tooltip=METRIC_TOOLTIP,
                 ),
                 seed("Decides order and augmentation; one seed gives one result on a CPU."),
                 size(
@@ -313,7 +319,12 @@ class Train(io.ComfyNode):
     ) -> io.NodeOutput:
         with gradients():
             run = train(
-                cls.hidden.unique_id, ordinary(network), ordinary(dataset), loss, optimizer, FitSettings(**settings)
+                cls.hidden.unique_id,
+                ordinary(network),
+                ordinary(dataset),
+                loss,
+                optimizer,
+                on_devices(FitSettings(**settings)),
             )
             best = run.network()
         host().text(cls.hidden.unique_id, run_summary(run))
@@ -321,6 +332,12 @@ class Train(io.ComfyNode):
         return io.NodeOutput(
             best, run, losses, ui={"visionsmith_curve": [finished_curve(run)], "text": [run_summary(run)]}
         )
+
+
+def on_devices(settings: FitSettings) -> FitSettings:
+    """`settings` on as many devices and machines as the command line says; inside ComfyUI always one."""
+    devices, nodes = host().devices()
+    return replace(settings, devices=devices, nodes=nodes)
 
 
 def train(

@@ -41,7 +41,8 @@ class Transform(io.ComfyNode):
                     "fit",
                     options=["stretch", "crop", "pad"],
                     default="stretch",
-                    tooltip="For pictures of other proportions.",
+                    tooltip="For pictures of other proportions. A random crop behind it cuts from height × width; without one, pictures become as large "
+                    "as the network's Input.",
                 ),
             ],
             "normalize": [

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..nn_layers.errors import InputError
-from .mapped import MAPPED_PIXELS, mapped
+from .mapped import MAPPED_PIXELS, mapped, opened
 from .transforms import Transform
 
 TASKS = ("classification", "regression", "segmentation")
@@ -128,7 +128,7 @@ def read_picture(path: Path, mode: str = "RGB") -> Tensor:
         InputError: The file is empty, truncated or no picture.
     """
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             large = picture.width * picture.height > MAPPED_PIXELS
         return mapped(path, mode, lambda: _decoded(path, mode)) if large else torch.from_numpy(_decoded(path, mode))
     except InputError:
@@ -139,7 +139,7 @@ def read_picture(path: Path, mode: str = "RGB") -> Tensor:
 
 def _decoded(path: Path, mode: str) -> np.ndarray:
     """uint8 [channels, height, width]."""
-    with Image.open(path) as picture:
+    with opened(path) as picture:
         picture = ImageOps.exif_transpose(picture)
         if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255
             picture = Image.fromarray((np.asarray(picture, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
@@ -225,7 +225,8 @@ class Dataset:
 
 
 def stratified_split(targets: Tensor, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    """Divide samples by chance, each class by itself, so that every split has the classes in the same proportion.
+    """Divide samples by chance, each class by itself, so that every split has the classes in the same proportion, and at least one sample of
+    each class that has one for every split.
 
     Args:
         targets: int64 [count] of class numbers; float targets are divided as one class.
@@ -239,10 +240,13 @@ def stratified_split(targets: Tensor, shares: Mapping[str, float], seed: int) ->
     )
     first, *others = shares
     result: dict[str, list[int]] = {name: [] for name in shares}
+    wanted = sum(share > 0 for share in shares.values())
     for group in groups:
         order = group[torch.randperm(len(group), generator=generator)].tolist()
         for name in others:
             count = round(shares[name] * len(group))
+            if shares[name] > 0 and len(group) >= wanted:
+                count = max(1, count)
             result[name] += order[:count]
             order = order[count:]
         result[first] += order

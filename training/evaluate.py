@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from ..nn_layers import InputError, Network
+from ..nn_layers import InputError, Network, Prepare
 from ..nn_layers.recipe import show
 from .dataset import Dataset
 from .inference import class_probabilities, evaluating, on_device
@@ -103,7 +103,7 @@ def evaluate(
     check_fits(dataset, network.prepare, network.spec.input_shape)
     device = torch.device(device)
     if not network.task:
-        network = replace(network, prepare=prepare_for(dataset, network.prepare))
+        network = replace(network, prepare=prepare_for(dataset, network.prepare, on_batch))
     loss = loss or Loss("mean squared error" if dataset.task == "regression" else "cross entropy")
     check_loss(loss, network.spec, dataset)
     meter = meter_for(network, dataset, split, loss, batch_size, full=True, flips=flips)
@@ -290,9 +290,8 @@ def activations(network: Network, images: Tensor, layer: str) -> Tensor:
     return caught[0]
 
 
-def trained(network: Network, module: nn.Module, dataset: Dataset) -> Network:
-    """`network` with trained weights, and with what it learned of the dataset: task, classes, how to prepare a picture."""
-    prepare = prepare_for(dataset, network.prepare)
+def trained(network: Network, module: nn.Module, dataset: Dataset, prepare: Prepare | None) -> Network:
+    """`network` with trained weights, and with what it learned of the dataset: task, classes, how to prepare a picture (see `prepare_for`)."""
     return replace(
         network, module=module, classes=dataset.classes, colors=dataset.colors, task=dataset.task, prepare=prepare
     )

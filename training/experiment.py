@@ -53,8 +53,8 @@ class Experiment:
     """What is to be compared. Everything has a name, which the table shows.
 
     Attributes:
-        models: Networks, or plans of them (see `plans`). With several seeds an untrained network is drawn anew from each, with torch's own
-            initialization; with one seed a network object keeps the weights it has.
+        models: Networks, or plans of them (see `plans`). With several seeds an untrained network is drawn anew from each, as
+            Build Network did; with one seed a network object keeps the weights it has.
         datasets: Datasets, or plans of them.
         losses: Losses, or plans of them.
         settings: Their seed is not read: `seeds` decides first weights, order and augmentation. The splits are the dataset's own, and the
@@ -112,7 +112,7 @@ class Experiment:
                 raise InputError(f"the experiment has no {what}; give at least one.")
             taken: dict[str, str] = {}
             for name in map(str, getattr(self, what)):
-                if (other := taken.setdefault(slug(name), name)) != name:
+                if (other := taken.setdefault(slug(name).casefold(), name)) != name:
                     raise InputError(f"{what} has {other!r} and {name!r}, which would share a folder; rename one.")
         chosen: dict[tuple[str, str, str, int], Choice] = {}
         for choice in self.choices:
@@ -234,25 +234,25 @@ def _folder_name(parts: tuple[str, str, str, int], used: tuple[bool, ...]) -> st
 
 
 def _placed(trials: list[Trial], folder: Path) -> list[Trial]:
-    """Give every trial the folder it was in before, or else one that nobody has."""
+    """Give every trial the folder it was in before, or else one that nobody has, also where capitals do not tell folders apart."""
     before: dict[tuple[str, str, str, int], str] = {}
     owner: dict[str, tuple[str, str, str, int]] = {}
     for file in sorted(folder.glob(f"*/{TRIAL}")):
         if (data := _readable(file)) is not None:
             names = tuple(data[key] for key in ("model", "dataset", "loss", "seed"))
             before.setdefault(names, file.parent.name)
-            owner[file.parent.name] = names
+            owner[file.parent.name.casefold()] = names
     placed = []
     for trial in trials:
         place = before.get(trial.names)
         if place is None:
             place = trial.folder
-            if place in owner or place == NETWORKS:
+            if place.casefold() in owner or place.casefold() == NETWORKS:
                 place = _folder_name(trial.names, (True,) * 4)
-            if place in owner:
-                other = ", ".join(map(str, owner[place]))
+            if place.casefold() in owner:
+                other = ", ".join(map(str, owner[place.casefold()]))
                 raise InputError(f"{trial.title} and {other} would share the folder {place}; rename one of them.")
-        owner[place] = trial.names
+        owner[place.casefold()] = trial.names
         placed.append(replace(trial, folder=place))
     return placed
 

@@ -7,8 +7,9 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from ..nn_layers.files import atomic
 from .checkpoint import load_checkpoint, save_checkpoint
 from .dataset import Dataset
 from .evaluate import meter_for, trained
-from .loader import Loader
+from .loader import Loader, Looked, preparing
 from .losses import Loss
-from .metrics import better
+from .metrics import better, metric_names
 from .optimizers import Optimizer
+from .processes import Team, check_devices, together, train_together
+from .ranking import merit
 from .run import BEST, LAST, SETTINGS, Curve, Epoch, Run
 from .segmentation.loader import MaskLoader
 from .settings import FitSettings, check, run_key
@@ -37,7 +40,8 @@ CHECK_STEPS_ON_GPU = 10  # looking at a number on a GPU waits for it, so the los
 class Progress:
     """Where training stands, after every batch. `loss` is left on its device: reading it waits for it.
 
-    `epoch` counts from 1; `record` is set once per epoch, after validation.
+    `epoch` counts from 1; `record` is set once per epoch, after validation. `stage` is "train" or "validate", and "start" while many
+    pictures are looked at for their mean, or several processes come up.
     """
 
     step: int
@@ -65,6 +69,25 @@ def fit(
         InputError: Settings that cannot train (see `check`), or a loss that became infinite or no number.
     """
     settings = settings.for_task(dataset.task)
+    if settings.devices * settings.nodes == 1:
+        yield from train(network, dataset, loss, optimizer, settings, folder, Team())
+        return
+    check(network, dataset, loss, optimizer, settings)
+    check_devices(settings)
+    if not _is_finished(folder, run_key(network, dataset, loss, optimizer, settings)):
+        yield from train_together(network, dataset, loss, optimizer, settings, folder)
+
+
+def train(
+    network: Network,
+    dataset: Dataset,
+    loss: Loss,
+    optimizer: Optimizer,
+    settings: FitSettings,
+    folder: Path,
+    team: Team,
+) -> Iterator[Progress]:
+    """`fit` in one process of a team; the settings' metric is no longer "auto"."""
     warnings = check(network, dataset, loss, optimizer, settings)
     key = run_key(network, dataset, loss, optimizer, settings)
     described = _describe(key, network, dataset, loss, optimizer, settings, warnings)
@@ -72,20 +95,23 @@ def fit(
         return
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(settings.seed)
-        fabric, module, step_module, opt = _set_up(network, optimizer, settings)
+        fabric, module, step_module, opt, unsynchronized = _set_up(network, optimizer, settings, team)
         criterion = loss.build().to(fabric.device)
         module.train()
         weights = [parameter for parameter in module.parameters() if parameter.requires_grad]
         average = [weight.detach().clone() for weight in weights] if settings.average else None
 
-        prepared = trained(network, module, dataset)
-        loader = _loader(dataset, prepared, settings)
-        validation = meter_for(prepared, dataset, "val", loss, settings.batch_size) if "val" in dataset.splits else None
+        for _ in (looking := Looked(preparing(dataset, network.prepare))):
+            yield Progress(0, 1, 0, 1, torch.tensor(math.nan), 0.0, "start")
+        prepared = trained(network, module, dataset, looking.found)
+        loader = _loader(dataset, prepared, settings, team)
+        judges = "val" in dataset.splits
+        validation = meter_for(prepared, dataset, "val", loss, settings.batch_size) if judges and team.leads else None
         per_epoch = -(-len(loader) // settings.accumulate)
         steps = settings.max_steps or settings.epochs * per_epoch
         epochs = -(-steps // per_epoch)
 
-        state = _start(folder, described, prepared, module, opt, average)
+        state = _start(folder, described, prepared, module, opt, average, team)
         at = _Position(**state["position"])
         history = [Epoch(**epoch) for epoch in state["history"]]
         best, best_epoch, curve = state["best"], state["best_epoch"], Curve(**state["curve"])
@@ -97,7 +123,7 @@ def fit(
 
         def save() -> None:
             at.loss = float(total)
-            if not sound or not math.isfinite(at.loss):
+            if not team.leads or not sound or not math.isfinite(at.loss):
                 return
             with saving:
                 described = {
@@ -119,13 +145,17 @@ def fit(
                     rate = optimizer.rate(at.step, steps, per_epoch)
                     inputs, targets = fabric.to_device((inputs.contiguous(memory_format=layout), targets))
                     last_of_step = (at.batch + 1) % settings.accumulate == 0 or at.batch + 1 == len(loader)
-                    value = criterion(step_module(inputs), targets)
+                    own, whole = len(inputs), loader.batches.length(at.batch)
+                    team.sow(settings.seed, at.step, at.batch)
                     sound = False  # until the step is whole, what is in memory must not be saved
-                    fabric.backward(value / _group(at.batch, len(loader), settings.accumulate))
-                    total += value.detach() * len(inputs)
+                    with nullcontext() if last_of_step else unsynchronized():
+                        share = team.share(criterion(step_module(inputs), targets), own, whole)
+                        fabric.backward(share / _group(at.batch, len(loader), settings.accumulate))
+                    value = team.mean(share)
+                    total += value * whole
                     if at.batch % every == 0 and not math.isfinite(float(total)):
                         raise InputError(_diverged(at.step + 1, rate, optimizer))
-                    at.batch, at.samples = at.batch + 1, at.samples + len(inputs)
+                    at.batch, at.samples = at.batch + 1, at.samples + whole
                     if last_of_step:
                         for group in opt.param_groups:
                             group["lr"] = rate
@@ -138,10 +168,10 @@ def fit(
                         at.step += 1
                         sound = True
                         if at.step % every == 0:
-                            curve.add(at.step // every, float(value.detach()))
+                            curve.add(at.step // every, float(value))
                         if saving.due:
                             save()
-                    yield Progress(at.step, steps, at.epoch + 1, epochs, value.detach(), rate)
+                    yield Progress(at.step, steps, at.epoch + 1, epochs, value, rate)
                     if at.step >= steps:
                         break
 
@@ -153,13 +183,16 @@ def fit(
                 with _averaged(weights, average):
                     if validation:
                         for _ in validation.run(module, fabric.device):
-                            yield Progress(at.step, steps, at.epoch + 1, epochs, value.detach(), rate, "validate")
+                            yield Progress(at.step, steps, at.epoch + 1, epochs, value, rate, "validate")
                         scores = validation.scores()
-                        val_loss, metric = scores["loss"], scores[settings.metric]
-                    judged, by = (metric, settings.metric) if validation else (train_loss, "loss")
-                    if not math.isnan(judged) and better(by, judged, best):
-                        best, best_epoch = judged, at.epoch + 1
-                        save_weights(module, folder / BEST)
+                        val_loss, metric = scores["loss"], _metric(scores, settings.metric)
+                    val_loss, metric = team.same((val_loss, metric))
+                    judged, by = (metric, settings.metric) if judges else (train_loss, "loss")
+                    unmeasured = math.isnan(judged)  # of epochs that could not be measured, the last one
+                    if best is None if unmeasured else better(by, judged, best):
+                        best, best_epoch = None if unmeasured else judged, at.epoch + 1
+                        if team.leads:
+                            save_weights(module, folder / BEST)
                 record = Epoch(at.epoch + 1, at.step, train_loss, val_loss, metric, rate, time.monotonic() - began)
                 history.append(record)
                 at.epoch, at.batch, at.samples = at.epoch + 1, 0, 0
@@ -170,7 +203,7 @@ def fit(
                     outcome = "done"
                 if saving.due or outcome != "running":
                     save()
-                yield Progress(at.step, steps, at.epoch, epochs, value.detach(), rate, "train", record)
+                yield Progress(at.step, steps, at.epoch, epochs, value, rate, "train", record)
         finally:
             if outcome == "running" and at.step:
                 save()
@@ -182,9 +215,14 @@ def _group(batch: int, batches: int, accumulate: int) -> int:
     return min(accumulate, batches - first)
 
 
-def _loader(dataset: Dataset, network: Network, settings: FitSettings) -> Loader | MaskLoader:
-    """The training batches."""
-    given = {"seed": settings.seed, "workers": settings.workers}
+def _metric(scores: dict[str, float], metric: str) -> float:
+    """One metric, or the mean of several (`merit`: of those where less is better, the negative)."""
+    return scores[metric] if metric in scores else merit(scores, metric_names(metric))
+
+
+def _loader(dataset: Dataset, network: Network, settings: FitSettings, team: Team) -> Loader | MaskLoader:
+    """The training batches, or this process's part of them."""
+    given = {"seed": settings.seed, "workers": settings.workers, "rank": team.rank, "world": team.world}
     if dataset.task == "segmentation":
         return MaskLoader(dataset, "train", settings.batch_size, network.prepare, **given)
     return Loader(dataset, "train", settings.batch_size, network.prepare, train=True, **given)
@@ -220,15 +258,22 @@ class _Position:
     loss: float = 0.0
 
 
-def _set_up(network: Network, optimizer: Optimizer, settings: FitSettings):
-    """Fabric, a copy of the network's module on the device, the same wrapped for a training step, and the optimizer."""
+def _set_up(network: Network, optimizer: Optimizer, settings: FitSettings, team: Team):
+    """Fabric, a copy of the network's module on the device, the same wrapped for a training step, the optimizer, and (for a team) what keeps
+    gradients from being averaged before the last batch of a step."""
     from lightning_fabric import Fabric
 
-    fabric = Fabric(accelerator=settings.device, devices=1, precision=settings.precision)
+    several = together(settings) if team.world > 1 else {}
+    fabric = Fabric(accelerator=settings.device, devices=settings.devices, precision=settings.precision, **several)
+    if several:
+        fabric.launch()
     module = copy.deepcopy(network.module).to(fabric.device, memory_format=memory_format_of(network))
+    if several and fabric.device.type == "cuda":
+        module = torch.nn.SyncBatchNorm.convert_sync_batchnorm(module)
     opt = optimizer.build(parameter for parameter in module.parameters() if parameter.requires_grad)
     step_module, opt = fabric.setup(torch.compile(module) if settings.compile else module, opt)
-    return fabric, module, step_module, opt
+    unsynchronized = partial(fabric.no_backward_sync, step_module) if several else nullcontext
+    return fabric, module, step_module, opt, unsynchronized
 
 
 def memory_format_of(network: Network) -> torch.memory_format:
@@ -259,20 +304,24 @@ def _is_finished(folder: Path, key: str) -> bool:
     return run.finished and run.settings["key"] == key and (folder / BEST).is_file()
 
 
-def _start(folder: Path, described: dict[str, Any], network: Network, module, opt, average) -> dict[str, Any]:
+def _start(
+    folder: Path, described: dict[str, Any], network: Network, module, opt, average, team: Team
+) -> dict[str, Any]:
     """Go on with the training in `folder` if it is this one, otherwise begin it there."""
-    if (
-        (folder / LAST).is_file()
-        and (folder / SETTINGS).is_file()
-        and Run.load(folder).settings["key"] == described["key"]
-    ):
-        return load_checkpoint(folder / LAST, module, opt, average)
-    for name in (LAST, BEST):
-        (folder / name).unlink(missing_ok=True)
-    save_network(network, folder, BEST)  # the untrained weights, until an epoch is better
-    with atomic(folder / SETTINGS) as path:
-        path.write_text(json.dumps(described, indent=1), encoding="utf-8")
-    return {"position": {}, "history": [], "curve": {}, "best": None, "best_epoch": 0}
+    files = folder / LAST, folder / SETTINGS
+    goes_on = all(file.is_file() for file in files) and Run.load(folder).settings["key"] == described["key"]
+    goes_on = team.same(goes_on)
+    state = {"position": {}, "history": [], "curve": {}, "best": None, "best_epoch": 0}
+    if goes_on:
+        state = load_checkpoint(folder / LAST, module, opt, average)
+    elif team.leads:
+        for name in (LAST, BEST):
+            (folder / name).unlink(missing_ok=True)
+        save_network(network, folder, BEST)  # the untrained weights, until the first epoch
+        with atomic(folder / SETTINGS) as path:
+            path.write_text(json.dumps(described, indent=1), encoding="utf-8")
+    team.same(None)  # nobody writes before all have read
+    return state
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,12 +15,39 @@ from .transforms import IMAGENET_MEAN, IMAGENET_STD, RANDOM, SIZED, Mixup, Norma
 
 CACHE_BYTES = 2**30
 STATISTICS_SAMPLES = 2000
+TOLD_PIXELS = 2**21  # about a tenth of a second of decoding
 
 Batch = tuple[Tensor, Tensor]
+OnPicture = Callable[[int, int], None]
+T = TypeVar("T")
+Looking = Generator[tuple[int, int], None, T]
 
 
-def prepare_for(dataset: Dataset, wanted: Prepare | None) -> Prepare | None:
-    """How pictures of `dataset` are prepared for a network that wants `wanted`: with the resizing and normalization of its transforms."""
+class Looked(Generic[T]):
+    """What a generator of type `Looking` yields, to be read in a loop; what it came to is in `found` afterwards."""
+
+    def __init__(self, steps: Looking[T]):
+        self.steps = steps
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        self.found: T = yield from self.steps
+
+
+def prepare_for(dataset: Dataset, wanted: Prepare | None, on_picture: OnPicture | None = None) -> Prepare | None:
+    """How pictures of `dataset` are prepared for a network that wants `wanted`: with the resizing and normalization of its transforms.
+
+    Args:
+        on_picture: Called with pictures looked at and in all, where their mean and deviation are wanted; may raise to stop.
+    """
+    looking = Looked(preparing(dataset, wanted))
+    for stand in looking:
+        if on_picture:
+            on_picture(*stand)
+    return looking.found
+
+
+def preparing(dataset: Dataset, wanted: Prepare | None) -> Looking[Prepare | None]:
+    """`prepare_for`, bit by bit: yields pictures looked at and in all, several times a second for large ones."""
     if wanted is None or not dataset.is_pictures:
         return None
     resizes = [t for t in dataset.transforms if isinstance(t, Resize)]
@@ -27,7 +55,8 @@ def prepare_for(dataset: Dataset, wanted: Prepare | None) -> Prepare | None:
     prepare = replace(wanted, fit=resizes[-1].fit if resizes else whole, mean=(), std=())
     for transform in dataset.transforms:
         if isinstance(transform, Normalize):
-            mean, std = _imagenet(prepare) if transform.source == "imagenet" else channel_statistics(dataset, prepare)
+            imagenet = transform.source == "imagenet"
+            mean, std = _imagenet(prepare) if imagenet else (yield from channel_statistics(dataset, prepare))
             prepare = replace(prepare, mean=mean, std=std)
     return prepare
 
@@ -38,14 +67,18 @@ def _imagenet(prepare: Prepare) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple((sum(values) / 3,) * prepare.channels for values in (IMAGENET_MEAN, IMAGENET_STD))
 
 
-def channel_statistics(dataset: Dataset, prepare: Prepare) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation per channel (0..1 units) of the training pictures, of at most 2,000 spread evenly."""
+def channel_statistics(dataset: Dataset, prepare: Prepare) -> Looking[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Mean and standard deviation per channel (0..1 units) of the training pictures, of at most 2,000 spread evenly; bit by bit."""
     samples = dataset.split("train")
     total = squares = torch.zeros(prepare.channels, dtype=torch.float64)
-    pixels = 0
-    for index in torch.linspace(0, len(samples) - 1, min(len(samples), STATISTICS_SAMPLES)).long().tolist():
+    pixels = told = 0
+    count = min(len(samples), STATISTICS_SAMPLES)
+    for done, index in enumerate(torch.linspace(0, len(samples) - 1, count).long().tolist(), 1):
         picture = prepare.match_channels(samples[index][None].float() / 255)[0].double().flatten(1)
         total, squares, pixels = total + picture.sum(1), squares + (picture**2).sum(1), pixels + picture.shape[1]
+        if pixels - told >= TOLD_PIXELS:
+            told = pixels
+            yield done, count
     mean = total / pixels
     std = (squares / pixels - mean**2).clamp(min=1e-8).sqrt()  # one flat colour must not divide by zero
     return tuple(mean.tolist()), tuple(std.tolist())
@@ -64,6 +97,7 @@ class Loader:
         train: Shuffle and augment.
         seed: Decides both.
         workers: Processes that decode; 0 decodes here.
+        rank, world: Which of how many processes this is, that take their part of every batch; mixup stays within a part.
     """
 
     def __init__(
@@ -76,10 +110,13 @@ class Loader:
         train: bool = False,
         seed: int = 0,
         workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ):
         self.samples = dataset.split(split)
+        self.batches = Batches(len(self.samples), batch_size, rank, world)
         self.classes = len(dataset.classes)
-        self.batch_size, self.prepare, self.train, self.seed, self.workers = batch_size, prepare, train, seed, workers
+        self.prepare, self.train, self.seed, self.workers = prepare, train, seed, workers
         random = [t for t in dataset.transforms if isinstance(t, RANDOM)] if train and prepare else []
         self.resizes_late = any(isinstance(t, SIZED) for t in random)
         self.fixed = [t for t in dataset.transforms if isinstance(t, Resize)] if self.resizes_late else []
@@ -92,7 +129,7 @@ class Loader:
             self.scale, self.shift = scale_and_shift(prepare)
 
     def __len__(self) -> int:
-        return batch_count(len(self.samples), self.batch_size)
+        return len(self.batches)
 
     def epoch(self, epoch: int = 0, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, without the first `skip` of them.
@@ -102,7 +139,7 @@ class Loader:
         """
         count = len(self.samples)
         order = torch.randperm(count, generator=seeded(self.seed, epoch, 0)) if self.train else torch.arange(count)
-        batches = in_batches(order, self.batch_size)[skip:]
+        batches = self.batches.cut(order)[skip:]
         for number, (indices, raw) in enumerate(zip(batches, self._raw_batches(batches, epoch), strict=True), skip):
             inputs, targets = self._to_float(raw), self.targets[indices]
             if self.mixup:
@@ -177,17 +214,33 @@ class Loader:
         return raw.float() if self.prepare is None else raw.float().mul_(self.scale).add_(self.shift)
 
 
-def batch_count(count: int, size: int) -> int:
-    """Batches of `size` in `count` samples. A last one of a single sample joins the one before it: batch normalization cannot train on one."""
-    return max(1, count // size) if size > 1 and count % size == 1 else -(-count // size)
+@dataclass(frozen=True)
+class Batches:
+    """How `count` samples are cut into batches of `size`, and which part of each is for this process, `rank` of `world` that share them.
 
+    The last batch is smaller, or larger: one of fewer than two samples per process joins the one before it, because batch normalization
+    cannot train on a single sample.
+    """
 
-def in_batches(order: Tensor, size: int) -> tuple[Tensor, ...]:
-    """`order` in batches of `size`, the last one smaller, or one larger; see `batch_count`."""
-    *batches, last = order.split(size)
-    if batches and size > 1 and len(last) == 1:
-        *batches, last = *batches[:-1], torch.cat((batches[-1], last))
-    return (*batches, last)
+    count: int
+    size: int
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        rest = self.count % self.size
+        joins = self.count > self.size and 0 < rest < min(self.size, 2 * self.world)
+        return -(-self.count // self.size) - joins
+
+    def length(self, number: int) -> int:
+        """Samples of a batch, of all processes together."""
+        return self.size if number < len(self) - 1 else self.count - number * self.size
+
+    def cut(self, order: Tensor) -> list[Tensor]:
+        """This process's part of each batch of `order`."""
+        starts = range(0, len(self) * self.size, self.size)
+        whole = [order[start : start + self.length(number)] for number, start in enumerate(starts)]
+        return whole if self.world == 1 else [batch[self.rank :: self.world] for batch in whole]
 
 
 def seeded(seed: int, epoch: int, number: int) -> torch.Generator:

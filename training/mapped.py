@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..nn_layers.errors import InputError
@@ -17,6 +20,31 @@ from ..nn_layers.files import atomic
 
 MAPPED_PIXELS = 32 * 2**20
 """Pictures of more pixels than this are mapped."""
+
+MOST_PIXELS = 2**30
+_opening = threading.Lock()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file of the user's own, not decoded yet. Pillow refuses more than 179 megapixels, against files from strangers that
+    swell in memory; photographs from an inspection line are larger.
+
+    Raises:
+        Image.DecompressionBombError: More than 1,074 megapixels.
+    """
+    with _opening:  # the limit is a global one of Pillow's, which is looked at when a file is opened
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            picture = Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+    with picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise Image.DecompressionBombError(
+                f"it has {picture.width * picture.height / 1e6:,.0f} megapixels, and at most {MOST_PIXELS / 1e6:,.0f} can be read; cut it into tiles"
+            )
+        yield picture
 
 
 def mapped(path: Path, kind: str, decode: Callable[[], np.ndarray]) -> Tensor:

@@ -66,6 +66,17 @@ METRICS = {
 """What can choose the best epoch; the first of each task is what a person who does not choose gets."""
 
 
+MEANS = ("mAcc + mIoU", "aAcc + mAcc + mIoU")
+"""Means of several that the reference chooses a segmenter's epoch by; any other sum will do too."""
+
+
+def metric_names(metric: str) -> tuple[str, ...]:
+    """The metrics that `metric` joins by +; most often it is a single one."""
+    return tuple(name.strip() for name in metric.split("+"))
+
+
 def better(metric: str, new: float, old: float | None) -> bool:
-    """Whether `new` is an improvement on `old`."""
-    return old is None or (new < old if metric in LOWER_IS_BETTER else new > old)
+    """Whether `new` is an improvement on `old`; of equal means of several metrics the later one is."""
+    if old is None or "+" in metric:
+        return old is None or new >= old
+    return new < old if metric in LOWER_IS_BETTER else new > old

@@ -141,7 +141,8 @@ def _saved(plan: Plan, dataset: Dataset, seed: int) -> Network:
     """A saved network. Its weights are drawn anew from the seed, unless they were trained.
 
     "weights" may be "saved" (as they are in the file), "fresh" (all that were not frozen or pretrained drawn anew), or "auto": saved for
-    a network that was trained, otherwise fresh, so that seeds differ in their first weights too.
+    a network that was trained, otherwise fresh, so that seeds differ in their first weights too. "initialization" is how, if not as
+    the network was built.
     """
     folder, weights = Path(plan["network"]), plan.get("weights", "auto")
     saved = load_network(
@@ -152,7 +153,7 @@ def _saved(plan: Plan, dataset: Dataset, seed: int) -> Network:
     keep = {node.name for node in saved.spec.nodes if node.frozen}
     keep |= {node.name for node in read_spec(folder).nodes if getattr(node.layer, "pretrained", False)}
     nodes = tuple(replace(node, layer=untrained(node.layer)) for node in saved.spec.nodes)
-    fresh = build(replace(saved.spec, nodes=nodes), seed, plan.get("initialization", "default"))
+    fresh = build(replace(saved.spec, nodes=nodes), seed, plan.get("initialization", saved.initialization))
     for name, part in fresh.module.named_children():
         if name in keep:
             part.load_state_dict(saved.module.get_submodule(name).state_dict())

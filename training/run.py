@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -92,6 +93,12 @@ class Run:
             return cls(folder, (), settings["metric"], 0, "running", settings, tuple(settings["warnings"]))
         state = read_state(folder / LAST)
         history = tuple(Epoch(**epoch) for epoch in state["history"])
+        warnings = tuple(settings["warnings"])
+        if history and all(epoch.metric is not None and math.isnan(epoch.metric) for epoch in history):
+            warnings += (
+                f"{settings['metric']} could not be measured in any epoch, so that the last one's weights are kept; choose another metric, or "
+                f"put samples of every class into the val split.",
+            )
         return cls(
             folder,
             history,
@@ -99,7 +106,7 @@ class Run:
             state["best_epoch"],
             state["state"],
             settings,
-            tuple(settings["warnings"]),
+            warnings,
             tuple((step, loss) for step, loss in state["curve"]["points"]),
         )
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -14,12 +14,13 @@ from ..nn_layers import InputError, Network, network_to_dict
 from .dataset import Dataset
 from .loader import check_fits
 from .losses import Loss, check_loss
-from .metrics import METRICS
+from .metrics import METRICS, metric_names
 from .optimizers import Optimizer
 from .segmentation.samples import check_trainable
-from .transforms import DefectWindow
+from .transforms import SIZED, DefectWindow, Resize
 
 LEAST = {"epochs": 0, "max_steps": 0, "batch_size": 1, "accumulate": 1, "patience": 0, "average": 0, "workers": 0}
+LEAST |= {"devices": 1, "nodes": 1}
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,17 @@ class FitSettings:
 
     Attributes:
         epochs: Times through the training split; `max_steps` above 0 counts optimizer steps instead.
-        batch_size: Samples at a time; gradients of `accumulate` batches are added before a step.
-        metric: What decides which epoch is the best: "loss", one of `METRICS` for the task, or "auto" for the first of them.
+        batch_size: Samples at a time, of all devices together; gradients of `accumulate` batches are added before a step.
+        metric: What decides which epoch is the best: "loss", one of `METRICS` for the task, or "auto" for the first of them. A sum such as
+            "mAcc + mIoU" stands for the mean of these, and of equal epochs the later one is kept, as the reference does it.
         patience: Epochs without improvement before training stops early; 0 never stops early.
         average: Decay of the exponential moving average of the weights that is tested and kept; 0 for none.
         precision: Fabric's: "32-true", "bf16-mixed" or "16-mixed".
         device: "cpu", "cuda", "mps" or "auto".
         workers: Processes that decode pictures; 0 decodes in this one.
         compile: Let torch.compile make the network faster, after a minute or so of waiting.
+        devices, nodes: Devices of each machine, and machines, that share every batch; see `processes`. A training may go on with other numbers.
+            What looks at a whole batch (Dice and its kin, mixup, batch normalization on CPUs) sees a device's part of it.
     """
 
     epochs: int = 10
@@ -50,6 +54,8 @@ class FitSettings:
     device: str = "auto"
     workers: int = 0
     compile: bool = False
+    devices: int = field(default=1, repr=False)  # not in `run_key`
+    nodes: int = field(default=1, repr=False)
 
     def on(self, device: str) -> FitSettings:
         """The same settings on another device."""
@@ -92,9 +98,9 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
             f"batch_size is {settings.batch_size}, but dataset {dataset.name} has {count} training samples; choose at most {count}."
         )
     metrics = ("loss", *METRICS[dataset.task])
-    if settings.metric not in metrics:
+    if not set(metric_names(settings.metric)) <= set(metrics):
         raise InputError(
-            f"metric {settings.metric!r} does not suit {dataset.task}; choose one of {', '.join(metrics)}."
+            f"metric {settings.metric!r} does not suit {dataset.task}; choose one of {', '.join(metrics)}, or several joined by +."
         )
     if not any(parameter.requires_grad for parameter in network.module.parameters()):
         raise InputError(
@@ -110,6 +116,7 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
         check_trainable(dataset)
     check_fits(dataset, network.prepare, network.spec.input_shape)
     warnings = check_loss(loss, network.spec, dataset)
+    warnings += _unused_size(dataset, network)
     if "val" not in dataset.splits:
         warnings.append(
             f"Dataset {dataset.name} has no val split: the best epoch is chosen by the training loss, which favours overfitting."
@@ -117,6 +124,19 @@ def check(network: Network, dataset: Dataset, loss: Loss, optimizer: Optimizer, 
     if settings.device == "cpu" and settings.precision != "32-true":
         warnings.append(f"Precision {settings.precision} is slower than 32-true on a CPU.")
     return warnings
+
+
+def _unused_size(dataset: Dataset, network: Network) -> list[str]:
+    """A warning where Resize asks for a size that nothing looks at: without a random crop behind it the network's Input decides."""
+    sizes = [(t.height, t.width) for t in dataset.transforms if isinstance(t, Resize)]
+    prepare, cropped = network.prepare, any(isinstance(t, SIZED) for t in dataset.transforms)
+    if not sizes or prepare is None or cropped or sizes[-1] == (prepare.height, prepare.width):
+        return []
+    (height, width), wanted = sizes[-1], f"{prepare.height} × {prepare.width}"
+    return [
+        f"Resize says {height} × {width}, but pictures become {wanted}, as the network's Input wants; change one of them, or put a random crop "
+        f"behind Resize."
+    ]
 
 
 def _check_machine(settings: FitSettings) -> None:

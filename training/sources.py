@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..nn_layers.errors import InputError
 from .dataset import Dataset, PictureFiles, Samples, Subset, TensorSamples, stratified_split
+from .mapped import opened
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 SPLIT_FOLDERS = {
@@ -139,7 +140,7 @@ def unreadable(paths: list[Path], on_progress: OnProgress | None) -> set[Path]:
     broken = set()
     for done, path in enumerate(paths, 1):
         try:
-            with Image.open(path) as picture:
+            with opened(path) as picture:
                 picture.draft("L", (64, 64))  # a JPEG decoded at an eighth of its size is still read to its end
                 picture.load()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

@@ -22,7 +22,10 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Resize:
-    """To height × width pixels: stretched, cropped at the longer side, or padded with black at the shorter one."""
+    """To height × width pixels: stretched, cropped at the longer side, or padded with black at the shorter one.
+
+    The size is what a random crop behind it is cut from; without one, pictures become as large as the network's Input wants.
+    """
 
     height: int = 64
     width: int = 64

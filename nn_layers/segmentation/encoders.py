@@ -86,3 +86,20 @@ def _known(family: str, encoder: str) -> str:
     if "." in bare and bare not in timm.list_pretrained():
         return ""
     return TIMM + bare if family == "smp" else bare
+
+
+def download_notice(architecture: str, encoder: str, parameters: int) -> str:
+    """What fetching an encoder's trained weights means: which, how large at most (`parameters` of the whole network), under which licence."""
+    import timm
+
+    found, name = find_architecture(architecture), check_encoder(architecture, encoder)
+    licence = "not stated; read the model's card before you use it"
+    if name.startswith(TIMM) or found.family in ("timm", "vit"):
+        config = timm.get_pretrained_cfg(name.removeprefix(TIMM))
+        licence = (config and config.license) or licence
+    elif found.family == "smp":
+        settings = library("segmentation_models_pytorch").encoders.encoders[name]["pretrained_settings"] or {}
+        repository = settings.get("imagenet", {}).get("repo_id")
+        licence = f"as https://huggingface.co/{repository} says" if repository else licence
+    size = parameters * 4 / 2**20
+    return f"Fetching the trained weights of {name or architecture}: at most {size:.0f} MiB, licence {licence}."

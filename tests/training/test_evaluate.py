@@ -7,12 +7,13 @@ from visionsmith import nn_layers as nn
 from visionsmith.nn_layers import InputError
 from visionsmith.training import Loss, activations, evaluate, predict
 from visionsmith.training.evaluate import trained
+from visionsmith.training.loader import prepare_for
 from visionsmith.training.pictures import confusion_picture, grid, maps_picture, scatter_picture
 
 
 @pytest.fixture
 def ready(network, digits):
-    return trained(network, network.module, digits)
+    return trained(network, network.module, digits, prepare_for(digits, network.prepare))
 
 
 def test_a_test_moves_no_statistic_and_no_flag(ready, digits):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from visionsmith.nn_layers import InputError, save_network
+from visionsmith.nn_layers import InputError, build, save_network
 from visionsmith.training import FitSettings, Loss, Optimizer, experiment, plans, trial
 from visionsmith.training.experiment import Choice, Experiment, run_experiment
 from visionsmith.training.losses import LossSum
@@ -90,6 +90,12 @@ def test_seeds_reach_first_weights_order_and_augmentation(few_digits, tmp_path):
     saved = plans.build_model({**plan, "weights": "saved"}, "n", dataset, 3).module.conv_1.weight
     assert torch.equal(fresh[0], fresh[1]) and not torch.equal(fresh[0], fresh[2])
     assert torch.equal(saved, draw_classifier(seed=7).module.conv_1.weight)
+    tall = build(draw_classifier().spec, 7, "orthogonal")
+    save_network(tall, tmp_path / "tall")
+    redrawn = plans.build_model({"network": str(tmp_path / "tall")}, "n", dataset, 1)
+    as_built = build(tall.spec, 1, "orthogonal")  # what Build Network would make of that seed
+    for key, value in as_built.module.state_dict().items():
+        assert torch.equal(redrawn.module.state_dict()[key], value), key
     trained = {"network": str(tmp_path / "a/digits/small/plain_seed-0/train")}
     kept = plans.build_model(trained, "n", dataset, 5).module.conv_1.weight
     assert torch.equal(kept, plans.build_model(trained, "n", dataset, 6).module.conv_1.weight)
@@ -322,3 +328,10 @@ def test_with_one_seed_a_network_keeps_the_weights_it_has(few_digits, tmp_path):
     settings = FitSettings(epochs=1, batch_size=16, metric="accuracy", device="cpu")
     experiment = Experiment("p", "n", {"a": network}, {"few": few_digits}, {"ce": Loss()}, settings=settings)
     assert [trial.network["weights"] for trial in experiment.trials(tmp_path)] == ["saved"]
+
+
+def test_names_that_differ_in_capitals_only_are_refused(few_digits, tmp_path):
+    """Windows and macOS would put both into one folder."""
+    clash = compare(few_digits, models={"UNet": draw_classifier(), "unet": draw_classifier()})
+    with pytest.raises(InputError, match="models has 'UNet' and 'unet', which would share a folder; rename one"):
+        clash.trials(tmp_path)

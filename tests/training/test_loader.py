@@ -4,7 +4,7 @@ import pytest
 import torch
 from visionsmith.nn_layers import InputError, Prepare
 from visionsmith.training import transforms as tf
-from visionsmith.training.loader import Loader, check_fits, prepare_for
+from visionsmith.training.loader import Batches, Loader, check_fits, prepare_for
 
 ALL = (
     tf.Flip(0.5, 0.5),
@@ -102,9 +102,20 @@ def test_data_that_a_network_cannot_read(digits, table):
 @pytest.mark.parametrize(("count", "size", "lengths"), [(33, 8, [8, 8, 8, 9]), (32, 8, [8] * 4), (34, 8, [8, 8, 8, 8, 2]), (3, 1, [1, 1, 1]), (1, 8, [1])])  # fmt: skip
 def test_a_lone_last_sample_joins_the_batch_before(count, size, lengths):
     """Batch normalization cannot train on a batch of one."""
-    from visionsmith.training.loader import batch_count, in_batches
+    cut = Batches(count, size)
+    batches = cut.cut(torch.arange(count))
 
-    batches = in_batches(torch.arange(count), size)
-
-    assert [len(batch) for batch in batches] == lengths and len(lengths) == batch_count(count, size)
+    assert [len(batch) for batch in batches] == lengths and len(lengths) == len(cut)
+    assert [cut.length(number) for number in range(len(cut))] == lengths
     assert torch.equal(torch.cat(batches), torch.arange(count))
+
+
+@pytest.mark.parametrize(("count", "size", "world"), [(33, 8, 2), (35, 8, 2), (10, 4, 3), (9, 9, 4), (100, 7, 7)])
+def test_processes_share_every_batch_without_gap_or_overlap(count, size, world):
+    teams = [Batches(count, size, rank, world) for rank in range(world)]
+    parts = [team.cut(torch.arange(count)) for team in teams]
+    for number, pieces in enumerate(zip(*parts, strict=True)):
+        assert all(len(piece) for piece in pieces)
+        assert sum(map(len, pieces)) == teams[0].length(number)
+    everything = torch.cat([piece for part in parts for piece in part])
+    assert torch.equal(everything.sort().values, torch.arange(count))

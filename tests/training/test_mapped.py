@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from visionsmith.nn_layers import InputError
 from visionsmith.training import dataset as dataset_module
 from visionsmith.training import mapped as mapped_module
 from visionsmith.training.dataset import read_picture
@@ -62,3 +63,17 @@ def test_only_what_is_looked_at_is_read_through_windows(large):
     part = window(read_picture(folder / "a.png"), 3, 5, 4, 6)
 
     assert torch.equal(part, torch.from_numpy(values[3:7, 5:11]).permute(2, 0, 1))
+
+
+def test_pictures_that_pillow_refuses_are_read_up_to_a_limit_of_our_own(large, monkeypatch):
+    folder, values = large
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)  # Pillow refuses twice that; these have 600
+
+    assert torch.equal(read_picture(folder / "a.png"), torch.from_numpy(values).permute(2, 0, 1))
+    assert MaskFile(folder / "m.png").read().shape == (20, 30)
+    assert Image.MAX_IMAGE_PIXELS == 200
+
+    monkeypatch.setattr(mapped_module, "MOST_PIXELS", 500)
+    for read in (lambda: read_picture(folder / "a.png"), lambda: MaskFile(folder / "m.png").read()):
+        with pytest.raises(InputError, match=r"megapixels, and at most .* can be read; cut it into tiles"):
+            read()

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ...nn_layers.errors import InputError
 from ..dataset import Dataset
+from ..mapped import opened
 from ..sources import SPLIT_FOLDERS, OnProgress, count_pictures, name_some, shares, unreadable
 from .folders import EXIF_ORIENTATION, ROTATED
 from .masks import IGNORE, MAX_CLASSES
@@ -242,7 +242,7 @@ def _picture(images: Path, name: str, split: str) -> Path:
 
 
 def _check_size(path: Path, mask: CocoMask, file: Path) -> None:
-    with Image.open(path) as picture:  # reads the header only
+    with opened(path) as picture:  # reads the header only
         width, height = picture.size
         turned = picture.getexif().get(EXIF_ORIENTATION, 1) in ROTATED
     size, said = ((width, height) if turned else (height, width)), (mask.height, mask.width)

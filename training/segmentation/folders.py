@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 
 from ...nn_layers.errors import InputError
 from ..dataset import SPLITS, Dataset
+from ..mapped import opened
 from ..sources import PICTURES, SPLIT_FOLDERS, OnProgress, count_pictures, name_some, shares, subfolders, unreadable
 from .masks import Color, MaskFile, NoDefect, find_coding, palette_of, parse_colors
 from .samples import Mask, MaskedFiles, MaskedTensors, pixel_counts, segmentation_dataset
@@ -271,7 +271,7 @@ def _samples(
     masks: list[Mask] = []
     counts = []
     for picture, file in pairs:
-        with Image.open(picture) as image:  # reads the header only
+        with opened(picture) as image:  # reads the header only
             width, height = image.size
             mode, orientation = image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
         turned = orientation in ROTATED

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ...nn_layers import InputError, Prepare
 from ..dataset import Dataset
-from ..loader import CACHE_BYTES, Batch, batch_count, in_batches, scale_and_shift, seeded
+from ..loader import CACHE_BYTES, Batch, Batches, scale_and_shift, seeded
 from ..transforms import IGNORE, RANDOM, Cutout, DefectWindow, Mixup, RandomCrop, RandomResizedCrop
 from .samples import MaskedSamples
 
@@ -33,15 +33,26 @@ class MaskLoader:
         prepare: How a picture becomes an input.
         seed: Decides order and augmentation.
         workers: Processes that decode and augment; 0 does it here.
+        rank, world: Which of how many processes this is, that take their part of every batch.
     """
 
     def __init__(
-        self, dataset: Dataset, split: str, batch_size: int, prepare: Prepare, *, seed: int = 0, workers: int = 0
+        self,
+        dataset: Dataset,
+        split: str,
+        batch_size: int,
+        prepare: Prepare,
+        *,
+        seed: int = 0,
+        workers: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ):
         check_transforms(dataset)
         self.samples: MaskedSamples = dataset.split(split)
-        self.batch_size, self.prepare, self.seed, self.workers = batch_size, prepare, seed, workers
+        self.prepare, self.seed, self.workers = prepare, seed, workers
         self.window = next((t for t in dataset.transforms if isinstance(t, DefectWindow)), DefectWindow(p=0.0))
+        self.batches = Batches(self.count, batch_size, rank, world)
         random = [t for t in dataset.transforms if isinstance(t, RANDOM)]
         self.joint = [t.build() for t in random if not isinstance(t, Cutout)]
         self.cutouts = [t.build() for t in random if isinstance(t, Cutout)]
@@ -59,7 +70,7 @@ class MaskLoader:
         return len(self.samples) * self.window.count
 
     def __len__(self) -> int:
-        return batch_count(self.count, self.batch_size)
+        return len(self.batches)
 
     def epoch(self, epoch: int = 0, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, without the first `skip` of them.
@@ -68,7 +79,7 @@ class MaskLoader:
             float32 inputs [batch, channels, height, width] and int64 targets [batch, height, width], 255 where a pixel does not count.
         """
         order = torch.randperm(self.count, generator=seeded(self.seed, epoch, 0))
-        for pictures, masks in self._raw_batches(in_batches(order, self.batch_size)[skip:], epoch):
+        for pictures, masks in self._raw_batches(self.batches.cut(order)[skip:], epoch):
             yield pictures.float().mul_(self.scale).add_(self.shift), masks.long()
 
     def _raw_batches(self, batches: Sequence[Tensor], epoch: int) -> Iterator[Pair]:

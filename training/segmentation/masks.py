@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...nn_layers.errors import InputError
-from ..mapped import MAPPED_PIXELS, mapped
+from ..mapped import MAPPED_PIXELS, mapped, opened
 from ..transforms import IGNORE
 
 MAX_CLASSES = 255
@@ -78,7 +78,7 @@ class MaskFile:
             InputError: The file cannot be read, or holds a value or a colour that is no class.
         """
         try:
-            with Image.open(self.path) as picture:
+            with opened(self.path) as picture:
                 large = picture.width * picture.height > MAPPED_PIXELS
         except UNREADABLE:
             large = False  # `read_values` says what is wrong
@@ -144,7 +144,7 @@ def read_values(path: Path, as_colors: bool = False) -> np.ndarray:
         as_colors: Give the colours of a palette file, not its numbers.
     """
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             if as_colors and picture.mode == "P":
                 picture = picture.convert("RGB")
             if picture.mode in ("P", "L", "1") or picture.mode.startswith("I"):
@@ -159,7 +159,7 @@ def read_values(path: Path, as_colors: bool = False) -> np.ndarray:
 def palette_of(path: Path) -> tuple[Color, ...]:
     """The colours of a palette PNG; empty for any other file."""
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             if picture.mode != "P":
                 return ()
             flat = picture.getpalette() or []
