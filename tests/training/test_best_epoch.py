@@ -51,13 +51,6 @@ def test_a_metric_without_a_number_keeps_the_last_epoch_and_says_so(few_digits, 
     assert not torch.equal(run.network().module.state_dict()["conv_1.weight"], untrained)
 
 
-def test_an_epoch_that_was_measured_is_better_than_those_that_were_not(few_digits, tmp_path, monkeypatch):
-    values = iter([math.nan, 0.2, math.nan])
-    monkeypatch.setattr(loop, "_metric", lambda scores, metric: next(values))
-    run = train(few_digits, replace(SHORT, metric="accuracy"), tmp_path)
-    assert run.best_epoch == 2 and not run.warnings
-
-
 def test_looking_at_pictures_for_their_mean_can_be_watched_and_stopped(few_digits, tmp_path, monkeypatch):
     monkeypatch.setattr("visionsmith.training.loader.TOLD_PIXELS", 64 * 10)
     steps = fit(draw_classifier(), few_digits, *PLAN, SHORT, tmp_path)
