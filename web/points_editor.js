@@ -11,7 +11,7 @@ import { addStyle } from "./style.mjs";
 const INPUT = "images";
 const HEIGHT = 290;
 const WIDTH = 350;
-const RUN_FIRST = "Wire a Load Image to images, or run once: then the picture is here.";
+const RUN_FIRST = "Wire a Load Image, or run once to see the picture.";
 
 /** Every editor on the canvas, to look for its picture again when the graph has changed. @type {Set<PointsWidget>} */
 const editors = new Set();
@@ -48,6 +48,8 @@ class PointsWidget {
       getValue: () => this.marks.text,
       setValue: (/** @type {unknown} */ value) => this.marks.setText(value),
     });
+    // the side panel leaves its own width behind, in which the node would go on drawing the widget
+    Object.defineProperty(this.widget, "width", { get: () => undefined, set: () => {} });
     this.marks.views.add(() => node.setDirtyCanvas?.(true, false));
     element.addEventListener("keyup", captureChange);
     element.addEventListener("click", captureChange);

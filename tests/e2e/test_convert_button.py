@@ -124,6 +124,9 @@ def test_an_offer_that_was_declined_does_not_come_back(page):
 def test_the_menus_command_says_why_it_does_nothing(page):
     page.evaluate("async () => await app.loadGraphData({nodes: [], links: [], version: 0.4}, true, true, 'empty')")
     assert page.get_by_role("region", name="Visionsmith").count() == 0
-    page.evaluate("app.extensionManager.command.execute('visionsmith.convertWorkflow')")
+    page.locator(".comfy-menu-button-wrapper").click()
+    page.get_by_text("Extensions", exact=True).first.hover()
+    page.get_by_text("Visionsmith", exact=True).last.hover()
+    page.get_by_text("Convert Build-and-train workflow").last.click()
     page.get_by_text("Nothing to convert").wait_for()
     assert page.problems == []

@@ -372,6 +372,20 @@ def test_every_notation_is_shown_and_an_unknown_text_is_left_alone(page):
     assert page.problems == []
 
 
+def test_the_side_panel_leaves_the_editor_as_wide_as_its_node(page):
+    open_editor(page)
+    before = page.locator(".visionsmith-points").bounding_box()["width"]
+    page.evaluate("app.canvas.selectNode(app.graph.getNodeById(3))")
+    panel = page.get_by_role("button", name="Toggle properties panel")
+    panel.click()
+    page.wait_for_timeout(1000)
+    panel.click()
+    page.wait_for_timeout(1000)
+    show_all(page)
+    assert abs(page.locator(".visionsmith-points").last.bounding_box()["width"] - before) < 2
+    assert page.problems == []
+
+
 def test_light_theme(page, server):
     open_editor(page, workflow('{"points": [{"x": 65, "y": 75}, {"x": 245, "y": 55, "label": 0}], "boxes": [{"x": 140, "y": 80, "width": 70, "height": 70}]}'))  # fmt: skip
     page.evaluate("app.extensionManager.setting.set('Comfy.ColorPalette', 'light')")
