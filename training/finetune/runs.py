@@ -1,0 +1,190 @@
+"""Fine-tunings on disk: read one from its folder, list, compare, prune, and put a checkpoint where ComfyUI finds it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ...nn_layers.errors import InputError
+from ...nn_layers.files import atomic
+from ...nn_layers.storage import read_json
+from ..run import LAST, SETTINGS, read_state
+from . import kohya
+from .output import FOLDER, checkpoints, curves_picture, need_space, smoothed
+from .samples import contact_sheet, rounds
+from .settings import file_name
+
+
+@dataclass(frozen=True)
+class FinetuneRun:
+    """A fine-tuning, finished or not.
+
+    Attributes:
+        folder: settings.json, last.safetensors (to go on), metrics.csv, curves.png, checkpoints/ and samples/.
+        settings: Everything that was set, for people.
+        state: "running" (also after a crash or Cancel) or "done".
+        step: Steps that were done, as of the last save.
+        curve: The loss as (step, loss), at most 1,000 points.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    state: str = "running"
+    step: int = 0
+    seconds: float = 0.0
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path) -> FinetuneRun:
+        """Read a run from its folder.
+
+        Raises:
+            InputError: The folder holds no fine-tuning.
+        """
+        settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+        if settings.get("kind") != "finetune":
+            raise InputError(
+                f"{folder} holds no fine-tuning; choose a folder that Train LoRA or Train DreamBooth wrote."
+            )
+        if not (folder / LAST).is_file():
+            return cls(folder, settings)
+        at = read_state(folder / LAST)
+        points = tuple((step, loss) for step, loss in at["curve"]["points"])
+        return cls(folder, settings, at["state"], at["step"], at["seconds"], points)
+
+    @property
+    def method(self) -> str:
+        """ "lora" or "dreambooth"."""
+        return self.settings["settings"]["method"]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Of the sample pictures."""
+        return tuple(self.settings["settings"]["prompts"])
+
+    def checkpoint(self, step: int = 0) -> Path:
+        """The file for ComfyUI of a step, or of the last one.
+
+        Raises:
+            InputError: There is none.
+        """
+        found = checkpoints(self.folder)
+        if not found:
+            raise InputError(f"{self.folder.name} has no checkpoint yet; let it train to its first save.")
+        if step and step not in found:
+            raise InputError(
+                f"{self.folder.name} has no checkpoint of step {step}; choose from {', '.join(map(str, found))}, or 0 for the last."
+            )
+        return found[step or max(found)]
+
+    def sheet(self) -> Image.Image:
+        """Its sample pictures over the steps."""
+        return contact_sheet(rounds(self.folder), self.prompts)
+
+    def summary(self) -> str:
+        """The run in a few lines."""
+        how = self.settings["settings"]
+        loss = f", loss {smoothed([value for _, value in self.curve])[-1]:.4f}" if self.curve else ""
+        minutes = f", {self.seconds / 60:.1f} min" if self.seconds else ""
+        kind = f"LoRA of rank {how['rank']}" if self.method == "lora" else "DreamBooth"
+        return "\n".join(
+            [
+                f"{self.state} · step {self.step}/{how['steps']}{loss}{minutes}",
+                f"{kind} on {self.settings['base']} · {self.settings['pictures']} pictures of {self.settings['dataset']}",
+                f"run: {self.folder}",
+                *self.settings["warnings"],
+            ]
+        )
+
+
+def is_finished(folder: Path, key: str, steps: int) -> bool:
+    """Whether `folder` holds this very fine-tuning with as many steps done."""
+    if not (folder / LAST).is_file():
+        return False
+    run = FinetuneRun.load(folder)
+    return run.settings["key"] == key and run.step >= steps and run.step in checkpoints(folder)
+
+
+def list_runs(root: Path) -> list[FinetuneRun]:
+    """The fine-tunings directly below `root`, the latest first."""
+    folders = [f for f in root.iterdir() if (f / SETTINGS).is_file()] if root.is_dir() else []
+    runs = [FinetuneRun.load(f) for f in folders if read_json(f / SETTINGS).get("kind") == "finetune"]
+    return sorted(runs, key=lambda run: -(run.folder / SETTINGS).stat().st_mtime)
+
+
+def table(runs: Sequence[FinetuneRun]) -> str:
+    """The runs as a table in Markdown."""
+    lines = ["| run | method | base | step | loss | checkpoints |", "| --- | --- | --- | --- | --- | --- |"]
+    for run in runs:
+        loss = f"{smoothed([value for _, value in run.curve])[-1]:.4f}" if run.curve else "–"
+        how = run.settings["settings"]
+        lines.append(
+            f"| {run.folder.name} | {run.method} | {run.settings['base']} | {run.step}/{how['steps']} | {loss} | {len(checkpoints(run.folder))} |"
+        )
+    return "\n".join(lines)
+
+
+def compare_sheet(runs: Sequence[FinetuneRun]) -> Image.Image:
+    """The last samples of several runs below each other, beside those from before the training where there are any.
+
+    Raises:
+        InputError: None of them has samples.
+    """
+    import numpy as np
+    import torch
+
+    from ..pictures import grid
+
+    pictures, captions, columns = [], [], 1
+    for run in runs:
+        found = rounds(run.folder)
+        for step in dict.fromkeys([*([0] if 0 in found else []), *list(found)[-1:]]):
+            columns = max(columns, len(found[step]))
+            for file in found[step]:
+                pictures.append(torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1))
+                captions.append(f"{run.folder.name} · {step or 'no training'}")
+    if not pictures:
+        raise InputError("none of these runs has sample pictures; give prompts and set sample_every above 0.")
+    return grid(pictures, captions, columns=columns, tile=256)
+
+
+def compare_curves(runs: Sequence[FinetuneRun]) -> Image.Image:
+    """Their losses in one picture."""
+    return curves_picture({run.folder.name: run.curve for run in runs})
+
+
+def promote_folder(run: FinetuneRun, folder: Path, name: str) -> Path | None:
+    """Copy the run's folder of diffusers to ``folder/NAME``, with the run's key if there is one of that name; None if it has none."""
+    source = run.folder / FOLDER
+    if not source.is_dir():
+        return None
+    place = folder / file_name(name)
+    if place.exists():
+        place = folder / f"{file_name(name)}-{run.settings['key']}"
+    need_space(folder, sum(file.stat().st_size for file in source.rglob("*") if file.is_file()))
+    if not place.exists():
+        with atomic(place) as path:
+            shutil.copytree(source, path)
+    return place
+
+
+def promote(run: FinetuneRun, folder: Path, name: str, step: int = 0) -> Path:
+    """Copy a checkpoint to ``folder/NAME.safetensors``; a file of that name that is not this run's is left alone, and the run's key is added.
+
+    Raises:
+        InputError: The run has no such checkpoint, or there is no space.
+    """
+    source = run.checkpoint(step)
+    file = folder / f"{file_name(name)}.safetensors"
+    key = run.settings["key"]
+    if file.is_file() and kohya.header_of(file).get("run") != key:
+        file = folder / f"{file_name(name)}-{key}.safetensors"
+    need_space(folder, source.stat().st_size)
+    with atomic(file) as path:
+        shutil.copyfile(source, path)
+    return file
