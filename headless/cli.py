@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from ..provisioning.errors import ProvisioningError
-from . import models
+from . import finetune, models
 
 OK, FAILED, INVALID, INTERRUPTED = 0, 1, 2, 130
 EXPERIMENT_HELP = """\
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_experiment(commands)
     _add_convert(commands)
     models.add(commands)
+    _add_devices(finetune.add(commands), 0, "the file's")
     return parser
 
 

@@ -29,6 +29,10 @@ class HeadlessHost:
     def progress(self, node_id: str, value: float, total: float) -> None:
         self.display.progress(node_id, value, total)
 
+    def show(self, node_id: str, picture: Image.Image, value: float, total: float) -> None:
+        """There is nowhere to show it here; only the bar moves."""
+        self.display.progress(node_id, value, total)
+
     def text(self, node_id: str, text: str) -> None:
         self.display.text(node_id, text)
 

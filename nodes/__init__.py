@@ -41,6 +41,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         data,
         erase,
         experiments,
+        finetune,
         inpaint,
         layers,
         masks,
@@ -54,6 +55,6 @@ def node_list() -> list[type[io.ComfyNode]]:
     )
 
     drawing = (layers, blocks, network)
-    learning = (data, transforms, segmentation, augment, training, testing, experiments)
+    learning = (data, transforms, segmentation, augment, training, testing, experiments, finetune)
     pictures = (sam3, masks, erase, inpaint, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

@@ -19,7 +19,7 @@ from PIL import Image
 from ..nn_layers.errors import InputError
 
 UPDATES_PER_SECOND = 10
-BACKDROP_SIDE = 1280
+BACKDROP_SIDE, PREVIEW_SIDE = 1280, 512
 
 
 class Host(Protocol):
@@ -27,6 +27,10 @@ class Host(Protocol):
 
     def progress(self, node_id: str, value: float, total: float) -> None:
         """Move the node's progress bar."""
+        ...
+
+    def show(self, node_id: str, picture: Image.Image, value: float, total: float) -> None:
+        """Move the node's progress bar, and show a picture in the node for as long as it works."""
         ...
 
     def text(self, node_id: str, text: str) -> None:
@@ -89,6 +93,11 @@ class ComfyHost:
         from comfy_execution.progress import get_progress_state
 
         get_progress_state().update_progress(node_id, value, total)
+
+    def show(self, node_id: str, picture: Image.Image, value: float, total: float) -> None:
+        from comfy_execution.progress import get_progress_state
+
+        get_progress_state().update_progress(node_id, value, total, ("JPEG", picture, PREVIEW_SIDE))
 
     def text(self, node_id: str, text: str) -> None:
         from server import PromptServer

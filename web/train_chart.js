@@ -4,6 +4,7 @@ import { api } from "../../scripts/api.js";
 import { Chart, clock } from "./chart.mjs";
 
 const HEIGHT = 210;
+const TRAINS = ["VisionsmithTrain", "VisionsmithTrainLora", "VisionsmithTrainDreamBooth"];
 
 /** Node id → its chart. @type {Map<string, Chart>} */
 const charts = new Map();
@@ -26,7 +27,7 @@ app.registerExtension({
 
   /** @param {any} node */
   nodeCreated(node) {
-    if (node.comfyClass !== "VisionsmithTrain") return;
+    if (!TRAINS.includes(node.comfyClass)) return;
     const chart = new Chart();
     const widget = node.addDOMWidget("chart", "visionsmith_chart", chart.element, {
       serialize: false,
@@ -57,7 +58,7 @@ app.registerExtension({
       const curve = output?.visionsmith_curve?.[0];
       if (!curve) return;
       chart.clear();
-      chart.add(curve, `${curve.state} · best epoch ${curve.best} of ${curve.epochs}`);
+      chart.add(curve, curve.best ? `${curve.state} · best epoch ${curve.best} of ${curve.epochs}` : curve.state);
     };
   },
 });

@@ -1,0 +1,86 @@
+"""`visionsmith finetune`: a file is read or refused in a sentence, trained, and not trained again."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
+sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "finetune"))
+import tiny
+from stable_diffusion_files import write_checkpoint
+from visionsmith.headless import cli
+from visionsmith.headless.finetuning import concepts_of, read_file
+from visionsmith.nn_layers import InputError
+
+GOOD = """
+model = "tiny.safetensors"
+name = "scratch"
+[[concepts]]
+prompt = "q"
+folder = "pictures"
+class_prompt = "a z"
+[settings]
+steps = 2
+accumulate = 1
+learning_rate = 1e-3
+alpha = 4
+rank = 4
+conv_rank = 4
+device = "cpu"
+optimizer = "AdamW"
+resolution = 16
+prompts = []
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    tiny.draw(tmp_path / "pictures")
+    file = tmp_path / "scratch.toml"
+    file.write_text(GOOD)
+    return file
+
+
+def test_it_trains_once(file, tmp_path, capsys):
+    write_checkpoint(tmp_path / "tiny.safetensors", "SD 1")
+    assert cli.main(["finetune", str(file)]) == 0
+    told = capsys.readouterr().out
+    assert "done · step 2/2" in told
+
+    [made] = (tmp_path / "output" / "finetune").glob("scratch-*/checkpoints/scratch-000002.safetensors")
+    assert str(made) in told.replace("\n", "")
+    before = made.stat().st_mtime_ns
+    assert cli.main(["finetune", str(file)]) == 0
+    assert made.stat().st_mtime_ns == before
+
+
+def test_what_a_file_says(file):
+    plan, settings = read_file(file)
+    concepts = concepts_of(plan)
+
+    assert (settings.steps, settings.alpha, settings.blocks) == (2, 4.0, ("down", "mid", "up"))
+    assert (concepts.resolution, concepts.concepts[0].class_prompt, len(concepts)) == (16, "a z", 3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("steps = 2", "stepps = 2", "has 'stepps', which is unknown"),
+        ("steps = 2", 'steps = "2"', "steps in .* is '2'; write one such as 3000"),
+        ('model = "tiny.safetensors"', "", "has no model; add it"),
+        ('name = "scratch"', 'method = "lokr"', "method in .* is 'lokr'; choose one of lora, dreambooth"),
+        ('folder = "pictures"', "", "concept 1 has no folder"),
+        ('folder = "pictures"', 'folder = "none"', "none is not a folder"),
+        ("[settings]", "[settings", "is no readable TOML"),
+    ],
+)
+def test_mistakes_are_told(file, old, new, told):
+    file.write_text(GOOD.replace(old, new))
+    with pytest.raises(InputError, match=told):
+        concepts_of(read_file(file)[0])
+
+
+def test_a_checkpoint_that_is_not_there(file, capsys):
+    assert cli.main(["finetune", str(file)]) == 2
+    assert "does not exist; give the path of a checkpoint in model." in capsys.readouterr().err
