@@ -64,10 +64,9 @@ class PointsWidget {
     }
     this.editor.setPicture(this.picture, this.message);
     this.follow();
-    editors.add(this);
   }
 
-  /** Look for the picture whenever the node may have another one. */
+  /** Look for the picture whenever the node may have another one, as long as it is in a graph. */
   follow() {
     const { node } = this;
     for (const name of ["onConnectionsChange", "onConfigure", "onAdded"]) {
@@ -78,11 +77,14 @@ class PointsWidget {
         return result;
       };
     }
-    const onRemoved = node.onRemoved;
+    const { onAdded, onRemoved } = node;
+    node.onAdded = (/** @type {any[]} */ ...args) => {
+      editors.add(this);
+      return onAdded?.apply(node, args);
+    };
     node.onRemoved = (/** @type {any[]} */ ...args) => {
       editors.delete(this);
       this.dialog?.close();
-      this.editor.destroy();
       return onRemoved?.apply(node, args);
     };
   }
