@@ -151,7 +151,7 @@ class RemoveObject(io.ComfyNode):
                 pictures.append(erased.images)
                 changed.append(erased.changed)
                 regions += erased.regions
-        name = getattr(fill, "name", first(method))
+        name = getattr(fill, "name", None) or next(name for name, one in METHODS.items() if one is fill)
         host().text(
             cls.hidden.unique_id,
             f"{regions} region{'s' * (regions > 1)} · {name}" if regions else "The mask is empty: nothing was erased.",

@@ -53,7 +53,7 @@ def main(names: list[str]) -> None:
 
 
 def write_examples(base: Path, downloads: Path) -> None:
-    """Pictures for Load Image, one of them with a coin painted over, and a model that fits into a package."""
+    """Pictures for Load Image, one of them with a coin painted over, a model that fits into a package, and names of others."""
     images = comfy.REPOSITORY / "docs" / "images"
     Image.open(images / "coffee.jpg").save(base / "input" / "example.png")
     coins = Image.open(images / "coins.jpg").convert("RGBA")
@@ -61,6 +61,9 @@ def write_examples(base: Path, downloads: Path) -> None:
     ImageDraw.Draw(alpha).ellipse(COIN, fill=0)
     coins.putalpha(alpha)
     coins.save(base / "input" / "painted.png")
+    for file in ("checkpoints/v1-5-pruned-emaonly-fp16.safetensors", "loras/my-lora.safetensors"):
+        (base / "models" / file).parent.mkdir(exist_ok=True)
+        (base / "models" / file).touch()
     u2netp = model_files.u2netp(downloads)
     if u2netp:
         (base / "models" / "rembg").mkdir()

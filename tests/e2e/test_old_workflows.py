@@ -16,7 +16,7 @@ from .studio import flower
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt-get install chromium)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(server, studio):
     with front_end(server.url) as page:
         yield page
@@ -65,6 +65,7 @@ def test_old_nodes_are_replaced_and_run(page, server, tmp_path):
         "VisionsmithLoadSam3", "VisionsmithMergeMasks", "VisionsmithRemoveObject", "VisionsmithRemoveObject", "VisionsmithSam3Segment",
     ]  # fmt: skip
     assert run(page) == "execution_success", page.evaluate("window.__ended[0][1].exception_message")
+    page.wait_for_timeout(700)
     show_all(page)
     page.screenshot(path=comfy.ARTIFACTS / "old-removal.png")
     entry = server.get(f"/history/{page.evaluate('window.__ended[0][1].prompt_id')}")
