@@ -22,7 +22,7 @@ Refine = Callable[[torch.Tensor, list[dict[str, int]]], torch.Tensor]
 """A picture [height, width, 3] and boxes {x, y, width, height} to a mask [height, width] for each box, as SAM 3 makes them."""
 
 DEVIATION = 1.4826  # a normal distribution's standard deviation, in median absolute deviations
-BACKGROUND_STEPS = 256  # of the histogram in which Otsu's threshold is looked for
+BINS = 256  # of the histogram in which Otsu's threshold is looked for
 
 
 @dataclass(frozen=True)
@@ -178,14 +178,15 @@ def otsu(values: torch.Tensor) -> float:
     low, high = float(values.min()), float(values.max())
     if high <= low:
         return high
-    counts = torch.histc(values.float(), BACKGROUND_STEPS, low, high).double()
-    middles = torch.linspace(low, high, 2 * BACKGROUND_STEPS + 1, dtype=torch.float64)[1::2]
+    counts = torch.histc(values.float(), BINS, low, high).double()
+    middles = torch.linspace(low, high, 2 * BINS + 1, dtype=torch.float64)[1::2]
     below = counts.cumsum(0)
     above = counts.sum() - below
     sums = (counts * middles).cumsum(0)
     gap = sums / below.clamp(min=1) - (sums[-1] - sums) / above.clamp(min=1)
-    best = int((below * above * gap**2)[:-1].argmax())
-    return float(low + (high - low) * (best + 1) / BACKGROUND_STEPS)
+    between = (below * above * gap**2)[:-1]
+    best = (between >= between.max() * (1 - 1e-9)).nonzero().double().mean()  # the middle, if an empty gap parts them
+    return float(low + (high - low) * (best + 1) / BINS)
 
 
 def _refined(

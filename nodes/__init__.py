@@ -39,6 +39,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         background,
         blocks,
         data,
+        edit,
         erase,
         experiments,
         finetune,
@@ -46,6 +47,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         layers,
         masks,
         network,
+        relabel,
         sam3,
         segmentation,
         testing,
@@ -56,5 +58,5 @@ def node_list() -> list[type[io.ComfyNode]]:
 
     drawing = (layers, blocks, network)
     learning = (data, transforms, segmentation, augment, training, testing, experiments, finetune)
-    pictures = (sam3, masks, erase, inpaint, background, words)
+    pictures = (sam3, masks, erase, inpaint, edit, relabel, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

@@ -32,8 +32,8 @@ class ReferenceSettings:
     """
 
     prompt: str = ""
-    guidance: float = 2.0
-    start: float = 0.0
+    guidance: float = 5.0
+    start: float = 0.5
     noise: float = 1.0
 
 
