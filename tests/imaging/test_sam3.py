@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from visionsmith.imaging.sam3 import Box, Point, boxes_of, load, points_of, segment, track
-from visionsmith.imaging.sam3.features import Features, detector_view, prepared, seen
 from visionsmith.imaging.sam3.detect import concept
+from visionsmith.imaging.sam3.features import Features, detector_view, prepared, seen
 from visionsmith.nn_layers import InputError
 
 spec = importlib.util.spec_from_file_location("sam3_files", Path(__file__).with_name("sam3_files.py"))
