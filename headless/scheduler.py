@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from .workflow import Nodes, Workflow, flat_inputs, is_link, needed
+from ..nodes.prompt import arguments, is_link
+from .workflow import Nodes, Workflow, needed
 
 
 class NodeError(Exception):
@@ -89,12 +90,12 @@ def _execute(
     given = {key: outputs[value[0]][value[1]] for key, value in values.items() if is_link(value)}
     lists = {key: value for key, value in given.items() if isinstance(value, Listed)}
     if not lists or schema.is_input_list:
-        return [_execute_once(node, node_id, workflow, _arguments(schema.inputs, values, given))]
+        return [_execute_once(node, node_id, workflow, arguments(schema.inputs, values, given))]
     count = max(map(len, lists.values()))
     if not all(lists.values()):
         raise ValueError("a list that is wired into this node is empty.")
     rows = ({**given, **{key: v[min(i, len(v) - 1)] for key, v in lists.items()}} for i in range(count))
-    return [_execute_once(node, node_id, workflow, _arguments(schema.inputs, values, row)) for row in rows]
+    return [_execute_once(node, node_id, workflow, arguments(schema.inputs, values, row)) for row in rows]
 
 
 def _execute_once(
@@ -121,31 +122,6 @@ def _execute_once(
 
 def _overrides(node: type[io.ComfyNode], name: str) -> bool:
     return getattr(node, name).__func__ is not getattr(io.ComfyNode, name).__func__
-
-
-def _arguments(inputs: list[io.Input], values: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """What `execute` is called with: dynamic inputs as dictionaries, absent ones left out or None inside them; `given` is what wires bring."""
-    arguments: dict[str, Any] = {entry.id: {} for entry in inputs if isinstance(entry, io.Autogrow.Input)}
-    for key, entry, _ in flat_inputs(inputs, values):
-        if key not in values:
-            continue
-        value = values[key]
-        if is_link(value):
-            value = given[key]
-        elif isinstance(entry, io.Float.Input):
-            value = float(value)
-        elif isinstance(entry, io.Int.Input):
-            value = int(value)
-        _put(arguments, key, value, isinstance(entry, io.DynamicCombo.Input))
-    return arguments
-
-
-def _put(arguments: dict[str, Any], key: str, value: Any, is_choice: bool) -> None:
-    """Set ``type.alpha`` as arguments["type"]["alpha"], and a choice ``type`` as arguments["type"]["type"]."""
-    *path, name = key.split(".")
-    for part in [*path, name] if is_choice else path:
-        arguments = arguments.setdefault(part, {})
-    arguments[name] = value
 
 
 def _ui(results: list[io.NodeOutput]) -> dict[str, Any]:

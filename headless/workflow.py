@@ -12,6 +12,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..nn_layers.errors import InputError
+from ..nodes.prompt import flat_inputs, is_link, value_problems
 
 Nodes = dict[str, type[io.ComfyNode]]
 MAX_BYTES = 64 * 2**20
@@ -33,11 +34,6 @@ class Workflow:
         return [
             value[0] for value in self.nodes[node_id]["inputs"].values() if is_link(value) and value[0] in self.nodes
         ]
-
-
-def is_link(value: Any) -> bool:
-    """Whether an input's value is a link to another node's output."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
 def read_workflow(file: Path) -> Workflow:
@@ -126,28 +122,6 @@ def needed(workflow: Workflow, nodes: Nodes) -> list[str]:
         raise InputError(f"the links go round in a circle: {names}; remove one of them.") from None
 
 
-def flat_inputs(
-    inputs: list[io.Input], values: dict[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, io.Input, bool]]:
-    """Every input that a node has with these values: its flat key, its schema, and whether it must be there.
-
-    A DynamicCombo brings the inputs of the option that is chosen (``type`` and ``type.alpha``), an Autogrow one for each of its names.
-    """
-    for entry in inputs:
-        key = prefix + entry.id
-        match entry:
-            case io.Autogrow.Input():
-                for number, name in enumerate(entry.template.names):
-                    yield f"{key}.{name}", entry.template.input, number < entry.template.min
-            case io.DynamicCombo.Input():
-                yield key, entry, not entry.optional
-                chosen = next((option for option in entry.options if option.key == values.get(key)), None)
-                if chosen:
-                    yield from flat_inputs(chosen.inputs, values, f"{key}.")
-            case _:
-                yield key, entry, not entry.optional
-
-
 def problems(workflow: Workflow, nodes: Nodes) -> list[str]:
     """Every mistake in the nodes that outputs depend on, each told in one sentence; an empty list if it can run."""
     found = [
@@ -182,7 +156,7 @@ def _node_problems(workflow: Workflow, nodes: Nodes, node_id: str) -> Iterator[s
         elif is_link(value):
             yield from _link_problems(workflow, nodes, key, expected[key][0], value)
         else:
-            yield from _value_problems(key, expected[key][0], value)
+            yield from value_problems(key, expected[key][0], value)
     for key, (_, must) in expected.items():
         if must and key not in values:
             yield f"its input {key} is missing; connect it or give it a value."
@@ -200,29 +174,3 @@ def _link_problems(workflow: Workflow, nodes: Nodes, key: str, entry: io.Input, 
     wanted, given = set(entry.get_io_type().split(",")), set(outputs[number].get_io_type().split(","))
     if "*" not in wanted | given and not wanted & given:
         yield f"{key} wants {', '.join(sorted(wanted))}, but {workflow.title(source)} ({source}) gives {', '.join(sorted(given))}; connect another output."
-
-
-def _value_problems(key: str, entry: io.Input, value: Any) -> Iterator[str]:
-    match entry:
-        case io.DynamicCombo.Input():
-            choices = [option.key for option in entry.options]
-            if value not in choices:
-                yield f"{key} is {value!r}; choose one of {', '.join(choices)}."
-        case io.Combo.Input():
-            if value not in (entry.options or [value]):
-                yield f"{key} is {value!r}; choose one of {', '.join(map(str, entry.options))}."
-        case io.Boolean.Input():
-            if not isinstance(value, bool):
-                yield f"{key} is {value!r}; it must be true or false."
-        case io.Int.Input() | io.Float.Input():
-            whole = isinstance(entry, io.Int.Input)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or (whole and value != int(value)):
-                yield f"{key} is {value!r}; it must be a {'whole ' if whole else ''}number."
-            elif not (entry.min is None or value >= entry.min) or not (entry.max is None or value <= entry.max):
-                yield f"{key} is {value}; it must be from {entry.min} to {entry.max}."
-        case io.String.Input():
-            if not isinstance(value, str):
-                yield f"{key} is {value!r}; it must be text."
-        case _:
-            if entry.get_io_type() != "*":
-                yield f"{key} is {value!r}; it must be linked to an output of type {entry.get_io_type()}."

@@ -7,6 +7,7 @@ what was wanted and what would fix it. Dimensions are counted without the batch:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -226,8 +227,8 @@ def _instance_norm(n: Normalization, shape: Shape) -> Recipe:
 
 def _group_norm(n: Normalization, shape: Shape) -> Recipe:
     if shape[0] % n.groups:
-        divisors = [g for g in range(1, shape[0] + 1) if shape[0] % g == 0]
-        near = min(divisors, key=lambda g: abs(g - n.groups))
+        small = [g for g in range(1, math.isqrt(shape[0]) + 1) if shape[0] % g == 0]
+        near = min(small + [shape[0] // g for g in small], key=lambda g: (abs(g - n.groups), g))
         raise InputError(f"groups = {n.groups} does not divide the {shape[0]} incoming channels; choose {near}, say.")
     return Recipe(
         nn.GroupNorm, (n.groups, shape[0]), _changed({"eps": n.eps, "affine": n.affine}, eps=1e-5, affine=True)

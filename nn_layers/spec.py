@@ -15,7 +15,7 @@ from .recipe import Shape
 from .segmentation import SegmentationModel
 from .sequence import Attention, Embedding, Recurrent
 from .shaping import Merge, View
-from .tensor import MAX_PARAMETERS, Input, Layer, SymbolicTensor, WeightSource, apply, input_tensor, walk
+from .tensor import MAX_LAYERS, MAX_PARAMETERS, Input, Layer, SymbolicTensor, WeightSource, apply, input_tensor, walk
 
 KINDS: dict[str, type] = {
     kind.__name__: kind
@@ -25,8 +25,6 @@ KINDS: dict[str, type] = {
     )
 }  # fmt: skip
 """Every layer that a network file may name."""
-
-MAX_NODES = 20_000
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,9 @@ def trace(outputs: tuple[SymbolicTensor, ...], name: str = "network") -> tuple[N
         InputError: No Input feeds the outputs, or the network is too large.
     """
     tensors = walk(outputs)
-    if len(tensors) > MAX_NODES:
+    if len(tensors) > MAX_LAYERS:
         raise InputError(
-            f"Build Network: the drawing has {len(tensors):,} layers; the limit is {MAX_NODES:,}, so repeat fewer blocks."
+            f"Build Network: the drawing has {len(tensors):,} layers; the limit is {MAX_LAYERS:,}, so repeat fewer blocks."
         )
     names: dict[int, str] = {}
     counts: Counter[str] = Counter()
@@ -158,8 +156,8 @@ def from_dict(data: dict[str, Any]) -> NetworkSpec:
     layers, outputs = data.get("layers"), data.get("outputs")
     if not isinstance(layers, list) or not isinstance(outputs, list) or not layers or not outputs:
         raise InputError("the network file lists no layers or no outputs; save the network again.")
-    if len(layers) > MAX_NODES:
-        raise InputError(f"the network file has {len(layers):,} layers; the limit is {MAX_NODES:,}.")
+    if len(layers) > MAX_LAYERS:
+        raise InputError(f"the network file has {len(layers):,} layers; the limit is {MAX_LAYERS:,}.")
     nodes: dict[str, Node] = {}
     for entry in layers:
         node = _node(entry)

@@ -9,7 +9,8 @@ from typing import Literal, Protocol
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from .errors import InputError
 from .recipe import Recipe, Shape, show
@@ -17,6 +18,7 @@ from .recipe import Recipe, Shape, show
 BATCH = 2  # BatchNorm refuses one sample, and a layer that swallows the batch dimension shows with any number above 1
 MAX_PARAMETERS = 4_000_000_000  # 16 GB of float32 weights: more is a slip of the finger, or a file made to hurt
 MAX_NUMBERS = 1_000_000_000  # in one activation of one sample
+MAX_LAYERS = 20_000  # in one network
 
 
 class Layer(Protocol):
@@ -145,9 +147,27 @@ def _run(module: nn.Module, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, i
     """The output, and the multiply-adds per sample."""
     if not any(True for _ in module.parameters()) and not type(module).__module__.startswith(__package__):
         return module(*inputs), 0  # counting costs more than the layer: only layers that multiply are counted
-    with FlopCounterMode(display=False) as counter:
+    with _Operations() as counter:
         output = module(*inputs)
-    return output, counter.get_total_flops() // (2 * BATCH)
+    return output, counter.flops // (2 * BATCH)
+
+
+class _Operations(TorchDispatchMode):
+    """Counts as torch's FlopCounterMode does, but without its hooks on modules, which every thread would run: one may be training."""
+
+    flops = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        count = flop_registry.get(func._overloadpacket)
+        if count is None and func is not torch.ops.prim.device.default:
+            with self:
+                parts = func.decompose(*args, **kwargs or {})
+            if parts is not NotImplemented:
+                return parts
+        output = func(*args, **kwargs or {})
+        if count:
+            self.flops += count(*args, **kwargs or {}, out_val=output)
+        return output
 
 
 def _check_numbers(kind: str, shape: Shape) -> None:
@@ -201,6 +221,10 @@ def repeat(start: SymbolicTensor, end: SymbolicTensor, times: int) -> SymbolicTe
     if end is start or id(end) not in inside:
         raise InputError(
             "Repeat: the end of the block does not come from its start; wire start to where the block begins and end to its last layer."
+        )
+    if len(inside) * times > MAX_LAYERS:
+        raise InputError(
+            f"Repeat: {times} blocks of {len(inside) - 1} layers are more than {MAX_LAYERS:,} layers; repeat fewer."
         )
     result = end
     for _ in range(times - 1):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -176,17 +178,28 @@ class ComfyHost:
 
 
 _host: Host = ComfyHost()
+_host_here: ContextVar[Host | None] = ContextVar("host", default=None)
 
 
 def host() -> Host:
     """Whatever runs us."""
-    return _host
+    return _host_here.get() or _host
 
 
 def use_host(new: Host) -> None:
     """Let `new` be what runs us, from now on."""
     global _host
     _host = new
+
+
+@contextmanager
+def hosted_by(new: Host) -> Iterator[None]:
+    """Let `new` be what runs us inside the block; other threads keep theirs."""
+    token = _host_here.set(new)
+    try:
+        yield
+    finally:
+        _host_here.reset(token)
 
 
 def watch(node: type, part: int = 0, parts: int = 1) -> Callable[[float, float], None]:

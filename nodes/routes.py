@@ -14,6 +14,7 @@ from typing import Any
 from ..nn_layers.errors import InputError
 from .convert import convert
 from .host import host
+from .shapes import RefusedShapesError, shapes
 
 
 def converted(data: Any) -> dict[str, Any]:
@@ -26,6 +27,7 @@ def converted(data: Any) -> dict[str, Any]:
 
 ROUTES: dict[str, tuple[Callable[[Any], Any], int]] = {
     "/visionsmith/convert": (converted, 5_000_000),
+    "/visionsmith/shapes": (shapes, 2_000_000),
 }
 """Path → what answers (parsed JSON to JSON, InputError for a refusal; runs in a thread) and the most bytes it takes."""
 
@@ -40,8 +42,8 @@ def handler(answer: Callable[[Any], Any], limit: int) -> Callable[[Any], Awaitab
     """An aiohttp handler around `answer`."""
     from aiohttp import web
 
-    def refusal(status: int, sentence: str) -> web.Response:
-        return web.json_response({"error": sentence}, status=status)
+    def refusal(status: int, sentence: str, **more: Any) -> web.Response:
+        return web.json_response({"error": sentence, **more}, status=status)
 
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
@@ -51,6 +53,8 @@ def handler(answer: Callable[[Any], Any], limit: int) -> Callable[[Any], Awaitab
             return refusal(413, f"the body is larger than {limit:,} bytes; send less.")
         try:
             text = await asyncio.to_thread(_answered, answer, body)
+        except RefusedShapesError as error:
+            return refusal(400, str(error), **error.answer)
         except InputError as error:
             return refusal(400, str(error))
         return web.Response(text=text, content_type="application/json")

