@@ -22,7 +22,7 @@ name: quick
 models: {plain: {network: plain, weights: saved}}
 datasets: {digits: {digits: {}, transforms: [Normalize]}}
 losses: {cross entropy: {type: cross entropy}}
-optimizer: {type: SGD, learning_rate: 0.01, schedule: constant}
+optimizer: {type: SGD, momentum: 0, learning_rate: 0.002, schedule: constant}  # calm: rounding does not grow over 1,500 steps
 train: {max_steps: STEPS, batch_size: 64, metric: accuracy, device: cpu}
 """
 pytestmark = pytest.mark.timeout(1200)  # each process imports torch anew, which takes minutes on a machine that is busy
