@@ -306,9 +306,7 @@ class FinetuneRuns(io.ComfyNode):
         root = writable(RUNS)
         every = list_runs(root)
         if not every:
-            raise InputError(
-                f"there are no runs in {root}; train with Train LoRA or Train DreamBooth first."
-            )
+            raise InputError(f"there are no runs in {root}; train with Train LoRA or Train DreamBooth first.")
         if what in ("list", "compare"):
             names = _lines(values.get("runs", ""))
             chosen_runs = [run_of(every, name) for name in names] or every
