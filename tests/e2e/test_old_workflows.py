@@ -95,7 +95,7 @@ def network():
 
 
 def test_an_old_drawing_is_converted_opens_and_trains(page, server, tmp_path, capsys):
-    canvas = as_canvas(network())
+    canvas = as_canvas(network()) | {"groups": []}
     for number, entry in enumerate(canvas["nodes"]):
         entry["pos"] = [380 * (number % 4), 420 * (number // 4)]
     old, new = tmp_path / "old-network.json", tmp_path / "new-network.json"
