@@ -136,7 +136,7 @@ def training_inputs(preset: FinetuneSettings, name: str) -> tuple[list[io.Input]
         io.Combo.Input("precision", options=list(PRECISIONS), default=preset.precision, tooltip="auto: bf16-mixed on a GPU that can.", advanced=True),
         io.Boolean.Input("checkpointing", default=preset.checkpointing, tooltip="Less memory, a quarter slower.", advanced=True),
         io.Boolean.Input("cache", default=preset.cache, tooltip="Encode pictures and captions once, before the training.", advanced=True),
-        size("seed", preset.seed, "Decides order, noise and samples.", min=0, max=2**31),
+        io.Int.Input("seed", default=preset.seed, min=0, max=2**31, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Decides order, noise and samples."),
         io.String.Input("prompts", default="", multiline=True, tooltip="Sample pictures, one prompt a line; empty for none."),
         io.String.Input("negative", default=preset.negative, tooltip="What samples should not show.", advanced=True),
         size("sample_every", preset.sample_every, "Steps between two rounds of samples; 0 for none.", min=0, max=1_000_000),
