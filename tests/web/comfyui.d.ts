@@ -14,4 +14,5 @@ declare module "*/scripts/api.js" {
 
 interface Window {
   LiteGraph: any;
+  LGraphBadge: any;
 }

@@ -1,6 +1,6 @@
 import js from "@eslint/js";
 
-const browser = ["document", "window", "requestAnimationFrame", "ResizeObserver", "Image", "URL", "URLSearchParams", "navigator", "crypto", "console", "setTimeout", "queueMicrotask", "DOMRect", "CSS"];
+const browser = ["document", "window", "requestAnimationFrame", "ResizeObserver", "Image", "URL", "URLSearchParams", "navigator", "crypto", "console", "setTimeout", "clearTimeout", "AbortController", "queueMicrotask", "DOMRect", "CSS"];
 
 export default [
   { ignores: ["**/node_modules/**", "**/*.d.ts"] },
