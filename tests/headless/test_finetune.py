@@ -1,17 +1,24 @@
 """`visionsmith finetune`: a file is read or refused in a sentence, trained, and not trained again."""
 
+import random
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
 sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "finetune"))
 import tiny
+from safetensors.torch import load_file
 from stable_diffusion_files import write_checkpoint
 from visionsmith.headless import cli
 from visionsmith.headless.finetuning import concepts_of, read_file
 from visionsmith.nn_layers import InputError
+from visionsmith.training.checkpoint import read_state
 
 GOOD = """
 model = "tiny.safetensors"
@@ -84,3 +91,32 @@ def test_mistakes_are_told(file, old, new, told):
 def test_a_checkpoint_that_is_not_there(file, capsys):
     assert cli.main(["finetune", str(file)]) == 2
     assert "does not exist; give the path of a checkpoint in model." in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_at_random_and_started_again_it_ends_with_the_same_weights(file, tmp_path):
+    write_checkpoint(tmp_path / "tiny.safetensors", "SD 1")
+    file.write_text(GOOD.replace("steps = 2", "steps = 40\nsave_every = 2\nkeep = 1"))
+    whole = tmp_path / "whole.toml"
+    whole.write_text(file.read_text().replace('model = "tiny', 'output = "whole"\nmodel = "tiny'))
+    assert cli.main(["finetune", str(whole)]) == 0
+
+    started = subprocess.Popen(
+        [sys.executable, "-m", "visionsmith.headless.cli", "finetune", str(file)], stdout=subprocess.DEVNULL
+    )
+    try:
+        end = time.monotonic() + 200
+        while not (states := list((tmp_path / "output").glob("finetune/*/last.safetensors"))):
+            assert time.monotonic() < end and started.poll() is None
+            time.sleep(0.05)
+        time.sleep(random.random())
+    finally:
+        started.send_signal(signal.SIGKILL)
+        started.wait()
+    assert 0 < read_state(states[0])["step"] < 40
+    assert cli.main(["finetune", str(file)]) == 0
+    [wanted], [found] = (list((tmp_path / name).glob("finetune/*/checkpoints/*.safetensors")) for name in ("whole", "output"))  # fmt: skip
+
+    found, wanted = load_file(found), load_file(wanted)
+    assert found.keys() == wanted.keys()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
