@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 RATE, GROWTH = 1e-2, 2e-5
 SEARCHES = 3  # line searches at each step of DDIM, at most
 FARTHEST = 16.0  # how far a search goes, in learning rates
-PLATEAU = 0.05  # a search that lowers the loss by a smaller share is the last of its step
-DECAY = 0.9  # of the second moments, over searches
+PLATEAU = 0.03  # a search that lowers the loss by a smaller share is the last of its step
+DECAY = 0.7  # of the second moments, over searches
 
 Tensors = list[torch.Tensor]
 

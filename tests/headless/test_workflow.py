@@ -14,8 +14,8 @@ from visionsmith.nn_layers.errors import InputError
 from comfy_api.latest import io  # isort: skip
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SHIPPED = [  # those with a diffusion model need ComfyUI
-    file for file in sorted((REPOSITORY / "workflows" / "api").glob("*.json")) if '"KSampler"' not in file.read_text()
+SHIPPED = [  # those that name a checkpoint need it
+    file for file in sorted((REPOSITORY / "workflows" / "api").glob("*.json")) if ".safetensors" not in file.read_text()
 ]
 
 
