@@ -12,7 +12,7 @@ import torch
 
 pytest.importorskip("tomllib", reason="Python 3.10 has no tomllib")
 sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "finetune"))
-import tiny
+import tiny_models as tiny
 from safetensors.torch import load_file
 from stable_diffusion_files import write_checkpoint
 from visionsmith.headless import cli

@@ -10,7 +10,7 @@ import torch
 from comfy_api.latest import io
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "finetune"))
-import tiny
+import tiny_models as tiny
 from stable_diffusion_files import write_checkpoint
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError

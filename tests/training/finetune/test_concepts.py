@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny import draw
+from tiny_models import draw
 from visionsmith.nn_layers import InputError
 from visionsmith.training.finetune.concepts import batches, load, load_mask, nearest_bucket
 from visionsmith.training.finetune.folders import (

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny
+import tiny_models as tiny
 from visionsmith.nn_layers import InputError
 from visionsmith.training.checkpoint import read_state
 from visionsmith.training.finetune import DREAMBOOTH, LORA, FinetuneRun, finetune, kohya, output, runs, samples

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny
+import tiny_models as tiny
 from safetensors.torch import load_file
 from visionsmith.training.finetune import FinetuneRun, Parts, finetune, kohya
 from visionsmith.training.finetune.lora import add_lora

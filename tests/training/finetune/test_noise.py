@@ -7,7 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny  # noqa: F401  skips where diffusers is missing
+import tiny_models as tiny  # noqa: F401  skips where diffusers is missing
 from visionsmith.training.finetune import masks
 from visionsmith.training.finetune.parts import draw_times, noisy, signal_to_noise, target_of, weigh
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-import tiny
+import tiny_models as tiny
 from safetensors.torch import save_file
 from stable_diffusion_files import state_of
 from visionsmith.imaging import weights
