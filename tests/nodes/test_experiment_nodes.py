@@ -13,7 +13,7 @@ from visionsmith.nodes.experiments import RECIPES, FindBest, SegmentationRecipe
 from visionsmith.nodes.host import ComfyHost, use_host
 from visionsmith.nodes.segmentation import SegmentationDataset, SegmentationModelNode
 from visionsmith.nodes.testing import Predict
-from visionsmith.nodes.testing import Test as TestNode
+from visionsmith.nodes.testing import Test as NodeTest
 from visionsmith.training import FitSettings, Loss, Run, sources
 from visionsmith.training import transforms as tf
 from visionsmith.training.experiment import Experiment, run_experiment
@@ -133,7 +133,7 @@ def test_the_folder_sample_is_drawn_where_there_is_none(host, tmp_path):
 
 def test_room_is_asked_for_before_a_network_is_put_to_work(host):
     digits, network = sources.digits(val=0.4, test=0.4), classifier(4)
-    run(TestNode, network=network, dataset=digits)
+    run(NodeTest, network=network, dataset=digits)
     run(Predict, network=network, images=torch.rand(1, 8, 8, 1))
     assert host.asked == [4 * network.spec.parameters] * 2
 
