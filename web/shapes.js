@@ -141,11 +141,10 @@ function summary(place, inner) {
   const worst = together(inner.filter((one) => !("shape" in one)).concat(inner[0]));
   if (worst.kind === "wrong") return { kind: "wrong", text: `inside: ${worst.text}`, long: `Inside: ${worst.long}` };
   if (worst.kind === "waits") return worst;
-  const slot = place.node.outputs?.findIndex((/** @type {any} */ output) => String(output.type).startsWith("VISIONSMITH_")) ?? -1;
-  const last = slot < 0 ? undefined : givenBy(place, slot, place.node.outputs[slot].type);
-  const gives = last && "id" in last ? answer[last.id] : undefined;
+  const outputs = (place.node.outputs ?? []).map((/** @type {any} */ output, /** @type {number} */ slot) => givenBy(place, slot, output.type));
+  const gives = outputs.map((/** @type {any} */ last) => answer[last?.id]).find((/** @type {any} */ told) => told && "shape" in told);
   const sum = (/** @type {"parameters" | "multiply_adds"} */ key) => inner.reduce((total, one) => total + ("shape" in one ? one[key] : 0), 0);
-  if (!gives || !("shape" in gives)) return { kind: "waits", text: "", long: "" };
+  if (!gives) return { kind: "waits", text: "", long: "" };
   return together([{ shape: gives.shape, parameters: sum("parameters"), multiply_adds: sum("multiply_adds") }]);
 }
 
