@@ -134,12 +134,16 @@ def measured(run: Callable[[], object], weights: int, rounds: int) -> tuple[floa
 def main() -> None:
     """Measure and print one line per ratio."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", type=Path)
-    parser.add_argument("reference", type=Path)
+    parser.add_argument("model", nargs="?", type=Path, default=Path("tiny-sd"))
+    parser.add_argument("reference", nargs="?", type=Path, default=Path("prompt-to-prompt"))
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--guidance", type=float, default=7.5)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    missing = next((place for place in (options.model, options.reference) if not place.is_dir()), None)
+    if missing:
+        print(f"inversion: skipped, because {missing} is not there; give the folders of a model and of the notebook.")
+        return
     torch.set_num_threads(1)
     steps, guidance = options.steps, options.guidance
     model = load_model(options.model)

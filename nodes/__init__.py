@@ -45,6 +45,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         finetune,
         inpaint,
         layers,
+        ledits,
         masks,
         network,
         relabel,
@@ -58,5 +59,5 @@ def node_list() -> list[type[io.ComfyNode]]:
 
     drawing = (layers, blocks, network)
     learning = (data, transforms, segmentation, augment, training, testing, experiments, finetune)
-    pictures = (sam3, masks, erase, inpaint, edit, relabel, background, words)
+    pictures = (sam3, masks, erase, inpaint, edit, ledits, relabel, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

@@ -65,6 +65,7 @@ def prepare(
     masks: torch.Tensor | None = None,
     place: Place = Place(),
     side: int = 0,
+    multiple: int = 0,
 ) -> Prepared:
     """Bring pictures to a size that a model takes.
 
@@ -74,6 +75,7 @@ def prepare(
         masks: [n or 1, height, width]; None edits pictures as a whole.
         place: What the mask means.
         side: Pixels that the model shall work at, as the side of a square of as many pixels; 0 for what it was trained on.
+        multiple: Sides become multiples of as many pixels; 0 for what the UNet needs.
 
     Raises:
         InputError: A picture is too small or no picture, a mask is empty or of another size.
@@ -85,9 +87,10 @@ def prepare(
         raise InputError(
             f"the picture is {size_text((height, width))} pixels, but the model needs {least} on each side; give a larger one."
         )
-    side = _multiple(side or model.stable.side, model.multiple)
+    multiple = max(multiple, model.multiple)
+    side = _multiple(side or model.stable.side, multiple)
     if masks is None:
-        return _whole(model, images, torch.ones(len(images), height, width), None, side)
+        return _whole(images, torch.ones(len(images), height, width), None, side, multiple)
     masks = fit_masks(masks, images)
     masks = (masks.expand(len(images), -1, -1) if len(masks) == 1 else masks).round()
     if len(masks) != len(images):
@@ -105,7 +108,7 @@ def prepare(
         return Prepared(crops.images, allowed, sizes, crops.stitch)
     masks = grown(masks, place.grow)
     allowed = faded(masks if place.where == "inside" else 1 - masks, place.blend, inwards=place.where == "outside")
-    return _whole(model, images, allowed, allowed, side)
+    return _whole(images, allowed, allowed, side, multiple)
 
 
 def restore(prepared: Prepared, images: torch.Tensor) -> torch.Tensor:
@@ -126,13 +129,11 @@ def restored_plane(prepared: Prepared, planes: torch.Tensor) -> torch.Tensor:
     return result
 
 
-def _whole(
-    model: DiffusionModel, images: torch.Tensor, blend: torch.Tensor, masks: torch.Tensor | None, side: int
-) -> Prepared:
+def _whole(images: torch.Tensor, blend: torch.Tensor, masks: torch.Tensor | None, side: int, multiple: int) -> Prepared:
     """Each picture as one region, scaled to about side × side pixels with its own proportions."""
     height, width = images.shape[1:3]
     ratio = math.sqrt(height / width)
-    size = (_multiple(side / ratio, model.multiple), _multiple(side * ratio, model.multiple))
+    size = (_multiple(side / ratio, multiple), _multiple(side * ratio, multiple))
     box = Box(0, 0, width, height)
     pictures = images[..., :3] if images.shape[3] >= 3 else images.expand(-1, -1, -1, 3)
     small = torch.stack([scaled(cut(picture, box), size) for picture in pictures])

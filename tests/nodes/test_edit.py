@@ -22,6 +22,7 @@ from visionsmith.nodes.edit import (
     word_list,
 )
 from visionsmith.nodes.host import ComfyHost, use_host
+from visionsmith.nodes.ledits import LeditsEdit
 from visionsmith.nodes.relabel import RelabelEdit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "augmentation" / "diffusion"))
@@ -147,6 +148,17 @@ def test_an_example_is_followed_inside_the_mask(model, pictures):
     outside = (torch.nn.functional.max_pool2d(mask, 25, 1, 12) == 0).expand(2, -1, -1)
 
     assert torch.equal(images[outside], pictures[outside]) and not torch.equal(images, pictures)
+
+
+def test_ledits_brings_each_concept_in_and_puts_attention_back(model, pictures, said):
+    before = model.unet.attn_processors
+    images, words = run(LeditsEdit, model=model, image=pictures, words="rust, peeling", remove="crack", steps=3)
+
+    assert words == ["rust", "peeling"] and [batch.shape for batch in images] == [(2, 64, 64, 3)] * 2
+    assert torch.isfinite(images[0]).all() and not torch.equal(images[0], images[1])
+    assert model.unet.attn_processors == before and said.steps[-1][0] == said.steps[-1][1]
+    with pytest.raises(InputError, match="target is empty; say what shall be in the picture"):
+        run(LeditsEdit, model=model, image=pictures, target=" ", words="")
 
 
 def test_relabelled_words_keep_their_classes(said):

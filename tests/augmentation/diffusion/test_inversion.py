@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from visionsmith.augmentation.diffusion.attention import Attend, Layer, Residual, attending
 from visionsmith.augmentation.diffusion.editing import EditSettings, edit
 from visionsmith.augmentation.diffusion.inversion import InversionSettings, invert, key_of, load, save
+from visionsmith.augmentation.diffusion.load import fingerprint, load_model, model_of
 from visionsmith.augmentation.diffusion.model import Text, checked
+from visionsmith.imaging.stable_diffusion import StableDiffusion
 from visionsmith.nn_layers import InputError
 
-from .tiny import psnr
+from .tiny import psnr, random_pipeline
 
 PROMPT = "photo of a crack"
 STEPS = 20
@@ -211,3 +214,40 @@ def test_latents_that_are_no_numbers():
 
 def test_a_single_prompt_can_be_repeated():
     assert Text(torch.zeros(1, 77, 8), torch.zeros(1, 4)).repeated(3).pooled.shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"double_blocks.0.img_attn.qkv.weight": torch.zeros(1)}, "Flux"),
+        ({"lora_unet_down_blocks_0.lora_down.weight": torch.zeros(1)}, "a LoRA"),
+        ({"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(8, 4, 3, 3)}, "has no VAE in it"),
+    ],
+)
+def test_files_of_another_kind_are_refused(tmp_path, weights, words):
+    save_file(weights, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match=words):
+        load_model(tmp_path / "other.safetensors")
+
+
+def test_files_that_are_cut_off_are_refused(tmp_path):
+    save_file(
+        {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(64, 4, 3, 3)}, tmp_path / "whole.safetensors"
+    )
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:500])
+    with pytest.raises(InputError, match=r"cut\.safetensors is damaged or cut off"):
+        load_model(tmp_path / "cut.safetensors")
+
+
+def test_models_made_for_inpainting_are_refused():
+    with pytest.raises(InputError, match=r"x was made for inpainting \(its UNet takes 9 channels instead of 4\)"):
+        model_of(StableDiffusion("x", random_pipeline(channels=9)))
+
+
+def test_models_that_differ_in_a_weight_have_other_fingerprints(tmp_path):
+    weight = torch.zeros(1000)
+    save_file({"a": weight}, tmp_path / "a.safetensors")
+    weight[500] = 1
+    save_file({"a": weight}, tmp_path / "b.safetensors")
+
+    assert fingerprint(tmp_path / "a.safetensors") != fingerprint(tmp_path / "b.safetensors")
