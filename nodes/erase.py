@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -71,9 +72,13 @@ class LoadLaMa(io.ComfyNode):
         folders = [folder for kind in ("lama", "inpaint") for folder in host().model_folders(kind)]
         try:
             path = find_lama(model, folders)
-        except InputError:
+        except InputError as error:
             if not download:
                 raise
+            if Path(model.strip()).stem not in ("", Path(BIG_LAMA.name).stem):
+                raise InputError(
+                    f"there is no LaMa model called {model!r}, and download fetches {BIG_LAMA.name} only; write that name, or put your file into models/lama."
+                ) from error
             host().text(cls.hidden.unique_id, f"Fetching {BIG_LAMA}")
             path = fetch(BIG_LAMA, writable("lama", "models"), watch(cls))
         if backend == "simple-lama-inpainting":

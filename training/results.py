@@ -241,7 +241,7 @@ class Results:
     @property
     def title(self) -> str:
         """What the table is of."""
-        return f"{self.project} / {self.name}, {self.split} split, {len(self.rows)} trials"
+        return f"{self.project} / {self.name}, {self.split} split, {len(self.rows)} trial{'s' * (len(self.rows) != 1)}"
 
     def text(self, metrics: Iterable[str] = ()) -> str:
         """The table as aligned text, the best marked with a star, and what failed below."""
