@@ -3,7 +3,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { badgeAt, badgeOf, hasBadge } from "./shapes/badge.mjs";
 import { collect, givenBy, isLayer } from "./shapes/collect.mjs";
-import { Announcer, Tip, markInputs } from "./shapes/marks.mjs";
+import { Announcer, Tip, drawWires, markInputs } from "./shapes/marks.mjs";
 import { together } from "./shapes/words.mjs";
 import { addStyle } from "./style.mjs";
 
@@ -162,6 +162,7 @@ app.registerExtension({
     addStyle();
     tip = new Tip();
     announcer = new Announcer();
+    drawWires(app.canvas);
     for (const name of EDITS) window.addEventListener(name, look, true);
     for (const name of ["graphChanged", "reconnected"]) api.addEventListener(name, look);
     api.addEventListener("reconnected", () => (silentUntil = 0));

@@ -29,6 +29,20 @@ export function markInputs(wrong) {
   for (const node of told) node.graph?.trigger?.("node:slot-errors:changed", { nodeId: node.id });
 }
 
+/** Draw the red wires over the others; ComfyUI's own renderer knows colours of types only. @param {any} canvas */
+export function drawWires(canvas) {
+  const { onDrawForeground } = canvas;
+  canvas.onDrawForeground = function (/** @type {CanvasRenderingContext2D} */ ctx, /** @type {any[]} */ ...args) {
+    onDrawForeground?.call(this, ctx, ...args);
+    if (!wires.size) return;
+    ctx.save();
+    ctx.strokeStyle = RED;
+    ctx.lineWidth = 5;
+    for (const link of wires.keys()) if (link.path && canvas.graph?.getLink(link.id) === link) ctx.stroke(link.path);
+    ctx.restore();
+  };
+}
+
 /** A text beside the pointer, for what is drawn on the canvas and no element. */
 export class Tip {
   constructor() {
