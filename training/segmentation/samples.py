@@ -135,7 +135,7 @@ def segmentation_dataset(
         by_chance: Divide by chance from `seed`; otherwise in the order of the names: first train, then val, then test.
 
     Raises:
-        InputError: A mask has a class beyond the names, or no mask has anything but background.
+        InputError: A mask has a class beyond the names, two classes have one name, or no mask has anything but background.
     """
     counts = torch.cat([samples.targets for samples in splits.values()])
     highest = int(counts.sum(0).nonzero().max()) if counts.any() else 0
@@ -151,6 +151,8 @@ def segmentation_dataset(
         raise InputError(
             f"{name} has {len(classes)} classes, but at most {MAX_CLASSES} fit into a mask; leave some out or join them."
         )
+    if twice := next((one for one in classes if classes.count(one) > 1), None):  # scores are kept by name
+        raise InputError(f"two classes of {name} are called {twice!r}; give each a name of its own.")
     if not counts[:, 1:].any():
         raise InputError(
             f"the masks of {name} have background only; put masks with at least one other class in, or choose another coding."

@@ -93,6 +93,11 @@ def test_more_classes_than_fit_into_a_mask():
     assert len(segmentation_dataset("x", {"train": samples_of([254])}).classes) == 255
 
 
+def test_two_classes_of_one_name_are_refused_because_scores_are_kept_by_name():
+    said = sentence(segmentation_dataset, "x", {"train": samples_of([1, 2])}, ["surface", "dent", "dent"])
+    assert said == "two classes of x are called 'dent'; give each a name of its own."
+
+
 @pytest.mark.parametrize("values", [square(value=2), square(side=5), square(10, 10)])
 def test_a_mask_that_changed_on_the_disk_is_noticed_when_it_is_read(tmp_path, values):
     train = masked_folder(make_folder(tmp_path), val=0, test=0).split("train")
