@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..imaging import masks as core
 from ..imaging.erase import (
     BIG_LAMA,
     METHODS,
@@ -24,7 +25,7 @@ from ..imaging.erase import (
 from ..imaging.weights import download as fetch
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
-from .widgets import size
+from .widgets import as_list, first, size
 
 LaMaWire = io.Custom("VISIONSMITH_LAMA")
 AUTO, WITH_MODEL = "auto", "LaMa"
@@ -188,7 +189,7 @@ def matched(images: list[torch.Tensor], masks: list[torch.Tensor]) -> list[tuple
         InputError: The lists do not fit.
     """
     if len(images) == 1 and len(masks) > 1:
-        masks = [united(masks)]
+        masks = [core.merge_masks(masks)]
     if len(masks) not in (1, len(images)):
         raise InputError(
             f"there is a list of {len(images)} pictures and one of {len(masks)} masks; give a mask for each, or one for all."
@@ -199,29 +200,6 @@ def matched(images: list[torch.Tensor], masks: list[torch.Tensor]) -> list[tuple
 def as_mask(mask: torch.Tensor) -> torch.Tensor:
     """A mask as it is; the brightness of a picture [batch, height, width, 3 or 4], as older packs hand masks over."""
     return mask[..., :3].mean(3) if mask.ndim == 4 and mask.shape[3] > 1 else mask
-
-
-def united(masks: list[torch.Tensor]) -> torch.Tensor:
-    """All masks of a list in one batch: the largest value at every pixel.
-
-    Raises:
-        InputError: They have different sizes.
-    """
-    batch = max(len(mask) for mask in masks)
-    if any(mask.shape[1:] != masks[0].shape[1:] or len(mask) not in (1, batch) for mask in masks):
-        shapes = ", ".join(" × ".join(map(str, mask.shape)) for mask in masks)
-        raise InputError(f"the masks of the list differ in size ({shapes}); give masks of one size.")
-    return torch.stack([mask.expand(batch, *mask.shape[1:]) for mask in masks]).amax(0)
-
-
-def as_list(value: Any) -> list[Any]:
-    """A value as a list, as ComfyUI hands it to a node that takes lists."""
-    return value if isinstance(value, list) else [value]
-
-
-def first(value: Any) -> Any:
-    """The value of a widget, which such a node gets as a list of one."""
-    return as_list(value)[0] if as_list(value) else None
 
 
 NODES: list[type[io.ComfyNode]] = [LoadLaMa, RemoveObject]

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..imaging import masks as core
 from ..imaging.masks.statistics import statistics_table
 from .host import host
-from .widgets import number, size
+from .widgets import first, number, size
 from .wires import BoundingBoxes
 
 TOGETHER = ["picture by picture", "all into one"]
@@ -33,11 +33,6 @@ def batches(masks: Any) -> Iterator[torch.Tensor]:
     elif masks is not None:
         for part in masks.values() if isinstance(masks, dict) else masks:
             yield from batches(part)
-
-
-def single(setting: Any) -> Any:
-    """The value of a widget; a node that takes lists gets it in one."""
-    return setting[0] if isinstance(setting, list) else setting
 
 
 def count_text(count: int, name: str) -> str:
@@ -78,8 +73,8 @@ class MergeMasks(io.ComfyNode):
 
     @classmethod
     def execute(cls, mask: Any, operation: Any, together: Any, others: Any = None) -> io.NodeOutput:
-        into_one = single(together) == TOGETHER[1]
-        return io.NodeOutput(core.merge_masks([*batches(mask), *batches(others)], single(operation), into_one))
+        into_one = first(together) == TOGETHER[1]
+        return io.NodeOutput(core.merge_masks([*batches(mask), *batches(others)], first(operation), into_one))
 
 
 class RefineMask(io.ComfyNode):
@@ -212,8 +207,8 @@ class MasksToLabelMap(io.ComfyNode):
 
     @classmethod
     def execute(cls, masks: dict[str, Any], together: Any, values: Any, threshold: Any) -> io.NodeOutput:
-        labels, count = core.label_map(list(batches(masks)), single(together) == TOGETHER[1], single(threshold))
-        grey = labels.float() / (255 if single(values) == "numbers" else count)
+        labels, count = core.label_map(list(batches(masks)), first(together) == TOGETHER[1], first(threshold))
+        grey = labels.float() / (255 if first(values) == "numbers" else count)
         return io.NodeOutput(grey[..., None].repeat(1, 1, 1, 3), grey, count)
 
 

@@ -13,10 +13,9 @@ from ..imaging.boxes import scaled
 from ..imaging.masks import checked_images, checked_masks, paired
 from ..imaging.sam3 import Box, segment
 from ..nn_layers.errors import InputError
-from .erase import first
 from .host import host, watch
 from .sam3_engines import clip_input, engine_of, model_input
-from .widgets import number, size
+from .widgets import first, number, size
 
 
 class RelabelEdit(io.ComfyNode):

@@ -110,12 +110,12 @@ class LoadSam3(io.ComfyNode):
     @classmethod
     def execute(cls, model: str, download: str, precision: str, backend: str = BACKENDS[0]) -> io.NodeOutput:
         file = find_model(model)
-        if file is None and download == "if missing":
+        if file is None and download == "if missing" and Path(model.replace("\\", "/")).name in ("", WEIGHTS):
             file = _fetch(cls)
         if file is None:
             places = ", ".join(str(folder) for kind in KINDS[:2] for folder in host().model_folders(kind))
             raise InputError(
-                f"{model} is in none of {places}; get {WEIGHTS} from {PAGE} and put it into models/sam3, or set download to if missing."
+                f"{model} is in none of {places}; get {WEIGHTS} from {PAGE} and put it into models/sam3, or choose {WEIGHTS} and set download to if missing."
             )
         if backend == BACKENDS[1]:
             _loaded.clear()

@@ -24,3 +24,13 @@ def seed(tooltip: str) -> io.Input:
     return io.Int.Input(
         "seed", default=0, min=0, max=2**31, control_after_generate=io.ControlAfterGenerate.fixed, tooltip=tooltip
     )
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value as a list, as ComfyUI hands it to a node that takes lists."""
+    return value if isinstance(value, list) else [value]
+
+
+def first(value: Any) -> Any:
+    """The value of a widget, which such a node gets as a list of one."""
+    return as_list(value)[0] if as_list(value) else None

@@ -101,8 +101,8 @@ def test_lists_of_pictures_and_of_masks():
     assert len(matched([image, image], [left])) == 2
     with pytest.raises(InputError, match="a list of 2 pictures and one of 3 masks"):
         matched([image, image], [left] * 3)
-    with pytest.raises(InputError, match="differ in size"):
-        matched([image], [left, torch.zeros(1, 4, 4)])
+    with pytest.raises(InputError, match="masks have different sizes"):
+        matched([image], [left, torch.ones(1, 4, 4)])
 
 
 def test_without_a_file_the_loader_says_where_to_get_one(display, tmp_path):

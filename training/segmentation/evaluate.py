@@ -102,6 +102,10 @@ class SegmentationReport:
         lines += ["", "class".ljust(width) + "".join(title.rjust(13) for title in titles)]
         for name, values in rows.items():
             lines.append(name.ljust(width) + "".join(_shown(value, 13) for value in values.values()))
+        if absent := [self.classes[i] for i in (self.confusion[1:].sum(1) == 0).nonzero()[:, 0] + 1]:
+            lines.append(
+                f"{self.split} has no pixel of {', '.join(absent)}: what is found of that is a false alarm, and its IoU 0."
+            )
         return "\n".join(lines)
 
 

@@ -144,7 +144,7 @@ def segmentation_dataset(
         split, samples = next((s, x) for s, x in splits.items() if x.targets[:, highest].any())
         place = samples.name(int(samples.targets[:, highest].nonzero()[0]))
         raise InputError(
-            f"the mask of {place} ({split}) has class number {highest}, but there are {len(classes)} classes (0 to {len(classes) - 1}): "
+            f"the mask of {place} ({split}) has class number {highest}, but the classes go from 0 to {len(classes) - 1}: "
             f"{', '.join(classes)}; name all classes or correct the mask."
         )
     if len(classes) > MAX_CLASSES:

@@ -273,7 +273,7 @@ def test_a_label_beyond_the_classes(tmp_path):
     make_folder(tmp_path)
     save(tmp_path / "masks/c.png", square(value=2))
     text = sentence(masked_folder, tmp_path, classes=("surface", "scratch"))
-    assert "the mask of images/c.png (train) has class number 2, but there are 2 classes (0 to 1)" in text
+    assert "the mask of images/c.png (train) has class number 2, but the classes go from 0 to 1" in text
     assert "surface, scratch" in text
 
 
