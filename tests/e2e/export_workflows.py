@@ -34,6 +34,7 @@ def main(names: list[str]) -> None:
             with front_end(server.url) as page:
                 for name in ("Comfy.Minimap.Visible", "Comfy.Graph.CanvasMenu"):
                     page.evaluate("name => app.extensionManager.setting.set(name, false)", name)
+                page.evaluate("app.extensionManager.setting.set('Comfy.NodeBadge.NodeSourceBadgeMode', 'None')")
                 page.evaluate("app.canvas.show_info = false")
                 for file in sorted(workflows.glob("*.json")):
                     if names and file.stem not in names:
