@@ -4,7 +4,7 @@ import { api } from "../../scripts/api.js";
 import { badgeAt, badgeOf, hasBadge } from "./shapes/badge.mjs";
 import { collect, givenBy, isLayer } from "./shapes/collect.mjs";
 import { Announcer, Tip, drawWires, markInputs } from "./shapes/marks.mjs";
-import { together } from "./shapes/words.mjs";
+import { showShape, together } from "./shapes/words.mjs";
 import { addStyle } from "./style.mjs";
 
 /** @typedef {import("./shapes/collect.mjs").Place} Place */
@@ -148,6 +148,21 @@ function summary(place, inner) {
   return together([{ shape: gives.shape, parameters: sum("parameters"), multiply_adds: sum("multiply_adds") }]);
 }
 
+/** Whether a run tells of a layer what its badge says already. @param {{nodeId: string, text: string}} detail */
+function repeats({ nodeId, text }) {
+  const told = answer[nodeId];
+  return Boolean(told && "shape" in told && text.split(" · ")[0] === showShape(told.shape));
+}
+
+/** Leave such texts out, which would only make nodes taller. ComfyUI's own listener hears events before any of ours, so they are not sent. */
+function leaveRepeatsOut() {
+  const { dispatchCustomEvent } = api;
+  if (!dispatchCustomEvent) return;
+  api.dispatchCustomEvent = function (/** @type {string} */ type, /** @type {any[]} */ ...args) {
+    return type === "progress_text" && repeats(args[0]) ? true : dispatchCustomEvent.call(this, type, ...args);
+  };
+}
+
 /** The badge below the pointer says all of it. @param {PointerEvent} event */
 function point(event) {
   const [x, y] = app.canvas.graph_mouse ?? [0, 0];
@@ -163,6 +178,7 @@ app.registerExtension({
     tip = new Tip();
     announcer = new Announcer();
     drawWires(app.canvas);
+    leaveRepeatsOut();
     for (const name of EDITS) window.addEventListener(name, look, true);
     for (const name of ["graphChanged", "reconnected"]) api.addEventListener(name, look);
     api.addEventListener("reconnected", () => (silentUntil = 0));
@@ -174,6 +190,7 @@ app.registerExtension({
   /** @param {any} node */
   nodeCreated(node) {
     look();
+    if (node.subgraph) badgeOf(node, ""); // Vue shows no badge that comes later
     if (!isLayer(node)) return;
     badgeOf(node);
     const { onConnectionsChange } = node;

@@ -1,14 +1,17 @@
 """Shapes while one draws: by mouse and keyboard in both of ComfyUI's renderers; and the route behind them is no open door."""
 
 import http.client
+import io
 import json
 import time
 import urllib.parse
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from . import comfy
-from .browser import CHROMIUM, front_end, open_workflow, show_all
+from .browser import CHROMIUM, front_end, open_workflow, run, show_all
 from .conftest import WORKFLOWS
 
 ROUTE = "/visionsmith/shapes"
@@ -130,6 +133,18 @@ def wire_color(page, id, slot=0):
     return page.evaluate("([id, slot]) => { const node = app.canvas.graph.getNodeById(id); return app.canvas.graph.getLink(node.inputs[slot].link)?.color }", [id, slot])  # fmt: skip
 
 
+def red_pixels(page, start, end):
+    """How many pixels of the screen are red on and beside the straight line from one place to another."""
+    clip = {
+        "x": start[0] + 8,
+        "y": min(start[1], end[1]) - 6,
+        "width": end[0] - start[0] - 16,
+        "height": abs(end[1] - start[1]) + 12,
+    }
+    picture = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")).astype(int)
+    return int(((picture[..., 0] > 200) & (picture[..., 1:] < 120).all(-1)).sum())
+
+
 def type_number(page, id, name, value):
     """Type a number into a widget, by mouse and keyboard."""
     if page.renderer == "vue":
@@ -173,6 +188,24 @@ def test_shipped_workflow(page):
     assert page.problems == []
 
 
+def test_a_run_does_not_repeat_below_a_layer_what_its_badge_says(page):
+    data = workflow(*HEAD, links=WIRES)
+    data["nodes"][0]["widgets_values"][2] = 24 if page.renderer == "vue" else 40  # what ran before tells nothing again
+    data["nodes"][2]["outputs"][0]["links"] = [3]
+    data["links"] += [[3, 3, 0, 4, 0, TENSOR], [4, 4, 0, 5, 0, "VISIONSMITH_NETWORK"]]
+    data["nodes"].append({"id": 4, "type": "VisionsmithBuildNetwork", "pos": [960, 0], "size": [270, 200], "inputs": [{"name": "outputs.output0", "type": TENSOR, "link": 3}], "outputs": [{"name": "network", "type": "VISIONSMITH_NETWORK", "links": [4]}], "properties": {}, "flags": {}, "mode": 0})  # fmt: skip
+    data["nodes"].append({"id": 5, "type": "VisionsmithNetworkSummary", "pos": [1280, 0], "size": [270, 200], "inputs": [{"name": "network", "type": "VISIONSMITH_NETWORK", "link": 4}], "outputs": [], "properties": {}, "flags": {}, "mode": 0})  # fmt: skip
+    open_drawing(page, data)
+    wait_for(page, 4, "× 10 · 778 params")
+    assert run(page) == "execution_success"
+    page.wait_for_timeout(500)
+    screenshot(page, "shapes-after-run")
+    texts = page.evaluate("Object.fromEntries(app.graph.nodes.map(node => [node.id, node.widgets?.find(w => w.name === '$$node-text-preview')?.value ?? '']))")  # fmt: skip
+    assert texts["2"] == texts["3"] == ""
+    assert "layers" in texts["4"]  # Build Network tells more than its badge
+    assert page.problems == []
+
+
 def test_mistype_see_it_red_and_fix_it(page):
     open_drawing(page, workflow(*HEAD, links=WIRES))
     wait_for(page, 3, "16 × 32 × 10 · 330 params")
@@ -213,7 +246,12 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
     else:
         badge = page.locator('[data-node-id="3"] .visionsmith-shape')
         assert "put a View (flatten)" in badge.get_attribute("title") == badge.get_attribute("aria-label")
+    if page.renderer == "vue":
+        page.mouse.move(
+            *((a + b) / 2 for a, b in zip(slot(page, 2, True), (0, 900), strict=True))
+        )  # away from the socket, whose tooltip hides the wire
     screenshot(page, "shapes-wrong")
+    assert red_pixels(page, slot(page, 2, True), slot(page, 3, False)) > 50
 
     if page.renderer == "canvas":
         page.evaluate("document.activeElement.blur()")
@@ -221,7 +259,7 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
     else:
         x, y = slot(page, 3, False)
         drag(page, (x, y), (x - 20, y + 320))
-        page.keyboard.press("Escape")  # the search that a loose wire opens
+        page.mouse.click(x - 400, y + 450)  # beside the menu that a loose wire opens
     wait_for(page, 3, "nothing is wired into tensor")
     assert page.locator(".visionsmith-announcer").inner_text() == ""
     assert page.problems == []

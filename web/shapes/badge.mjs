@@ -13,11 +13,11 @@ const GAP = 2;
 /** Badges by node, so that a node never has two. @type {WeakMap<any, any>} */
 const badges = new WeakMap();
 
-/** The badge of a node; it is made if there is none. @param {any} node */
-export function badgeOf(node) {
+/** The badge of a node; if there is none it is made, with these first words. @param {any} node @param {string} [first] */
+export function badgeOf(node, first = "…") {
   let badge = badges.get(node);
   if (!badge) {
-    badge = makeBadge(node);
+    badge = makeBadge(node, first);
     badges.set(node, badge);
     node.badges.push(badge);
   }
@@ -32,8 +32,8 @@ export function badgeAt(nodes, x, y) {
   return nodes.map((node) => badges.get(node)?.at(x, y)).find(Boolean);
 }
 
-/** @param {any} node */
-function makeBadge(node) {
+/** @param {any} node @param {string} first */
+function makeBadge(node, first) {
   const badge = new window.LGraphBadge({ text: "", fontSize: 11, height: 18 });
   /** What Vue wrapped the badge in: it only notices what is written through that. @type {Set<any>} */
   const wraps = new Set();
@@ -41,7 +41,7 @@ function makeBadge(node) {
   let fitted = { text: "", width: 0, drawn: "" };
 
   Object.defineProperties(badge, {
-    words: { value: "…", writable: true },
+    words: { value: "", writable: true },
     text: {
       enumerable: true, // Vue copies enumerable properties only
       get() {
@@ -92,7 +92,7 @@ function makeBadge(node) {
       },
     },
   });
-  badge.say({ kind: "waits", text: "…", long: "not known yet" });
+  badge.say({ kind: "waits", text: first, long: first && "not known yet" });
   return badge;
 }
 

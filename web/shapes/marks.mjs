@@ -38,7 +38,9 @@ export function drawWires(canvas) {
     ctx.save();
     ctx.strokeStyle = RED;
     ctx.lineWidth = 5;
-    for (const link of wires.keys()) if (link.path && canvas.graph?.getLink(link.id) === link) ctx.stroke(link.path);
+    for (const link of wires.keys()) {
+      if (link.path && !link._dragging && canvas.graph?.getLink(link.id) === link) ctx.stroke(link.path);
+    }
     ctx.restore();
   };
 }
