@@ -9,6 +9,7 @@ declare module "*/scripts/api.js" {
     apiURL(path: string): string;
     fetchApi(path: string, options?: RequestInit): Promise<Response>;
     addEventListener(name: string, listener: (event: CustomEvent<any>) => void): void;
+    dispatchCustomEvent?(this: unknown, type: string, ...args: any[]): boolean;
   };
 }
 
