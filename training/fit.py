@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,10 @@ def train(
         exact = torch.float32 if fabric.device.type == "mps" else torch.float64
         total = torch.tensor(at.loss, dtype=exact, device=fabric.device)
         outcome, sound, saving = "running", True, _Saving()
+        begun, midway = (
+            (at, total),
+            False,
+        )  # where the step began, and whether it is a step of several batches that has not ended
         every = 1 if fabric.device.type == "cpu" else CHECK_STEPS_ON_GPU
 
         def save() -> None:
@@ -146,6 +150,8 @@ def train(
                     inputs, targets = fabric.to_device((inputs.contiguous(memory_format=layout), targets))
                     last_of_step = (at.batch + 1) % settings.accumulate == 0 or at.batch + 1 == len(loader)
                     own, whole = len(inputs), loader.batches.length(at.batch)
+                    if settings.accumulate > 1 and at.batch % settings.accumulate == 0:
+                        begun = replace(at), total.clone()
                     team.sow(settings.seed, at.step, at.batch)
                     sound = False  # until the step is whole, what is in memory must not be saved
                     with nullcontext() if last_of_step else unsynchronized():
@@ -171,7 +177,9 @@ def train(
                             curve.add(at.step // every, float(value))
                         if saving.due:
                             save()
+                    midway = not last_of_step
                     yield Progress(at.step, steps, at.epoch + 1, epochs, value, rate)
+                    midway = False
                     if at.step >= steps:
                         break
 
@@ -206,6 +214,8 @@ def train(
                 yield Progress(at.step, steps, at.epoch, epochs, value, rate, "train", record)
         finally:
             if outcome == "running" and at.step:
+                if midway:  # the weights are those of the last whole step; the batches since then are taken again
+                    (at, total), sound = begun, True
                 save()
 
 

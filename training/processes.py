@@ -203,6 +203,7 @@ class _Workers:
                 elif kind == "refused":
                     raise InputError(data)
                 elif kind == "failed":
+                    self.tell_of_killed()  # the others lose the line to it, and fail, too
                     raise RuntimeError(f"device {number} of {len(self.links)}: {data}")
             latest = progress or latest
             yield latest if latest.record is None else replace(latest, record=None)  # whoever watches may want to stop
@@ -216,12 +217,22 @@ class _Workers:
                 try:
                     kind, data = link.recv()
                 except (EOFError, OSError):
-                    raise RuntimeError(
-                        f"the process of device {number} of {len(self.links)} was killed; start again to go on from what was saved last."
-                    ) from None
+                    raise self.killed(number) from None
                 if kind == "ended":
                     self.ended.add(number)
                 yield number, kind, data
+
+    def killed(self, number: int) -> RuntimeError:
+        """What to raise when a process is gone without a word."""
+        return RuntimeError(
+            f"the process of device {number} of {len(self.links)} was killed; start again to go on from what was saved last."
+        )
+
+    def tell_of_killed(self) -> None:
+        """Raise if one of the processes was ended by a signal."""
+        for number, process in enumerate(self.processes):
+            if (process.exitcode or 0) < 0:
+                raise self.killed(number)
 
     def stop(self) -> None:
         """Let the first process save where it stands and end."""

@@ -328,7 +328,9 @@ def test_a_whole_workflow_from_masks_to_masks(folder, display, tmp_path):
 
 def test_a_workflow_says_what_is_wrong_with_the_masks(folder, display):
     Image.fromarray(np.full((48, 64), 3, np.uint8)).save(folder / "masks" / "04.png")
-    with pytest.raises(NodeError, match=r"the mask of images/04\.png .* has class number 3, but the classes go from 0 to 2"):
+    with pytest.raises(
+        NodeError, match=r"the mask of images/04\.png .* has class number 3, but the classes go from 0 to 2"
+    ):
         run_all(whole_workflow())
 
 
