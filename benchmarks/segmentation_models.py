@@ -3,7 +3,7 @@
 Usage: python benchmarks/segmentation_models.py FOLDER [--output DIR] [--steps N]
 
 FOLDER holds images/{train,val,test} and masks/{train,val,test} of the magnetic tile defect dataset (Huang et al. 2018) with the classes
-surface, blowhole, break and crack. Without it, or with one that is not there, the script says so and measures nothing. About forty minutes on
+surface, blowhole, break and crack. Without it, or with one that is not there, the script says so and measures nothing. About fifty minutes on
 two cores; what is finished is not done again.
 """
 
