@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from dataclasses import dataclass
@@ -136,3 +138,15 @@ def stop_server(server: Server) -> None:
         server.process.wait(10)
     except subprocess.TimeoutExpired:
         server.process.kill()
+
+
+def ask(server: Server, route: str, body: object, **headers: str) -> tuple[int, dict, float]:
+    """POST `body` (bytes as they are, anything else as JSON): status, parsed answer, and how many seconds it took."""
+    place = urllib.parse.urlsplit(server.url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    began = time.monotonic()
+    connection.request("POST", route, data, {"Content-Type": "application/json", **headers})
+    answer = connection.getresponse()
+    text = answer.read()
+    return answer.status, json.loads(text) if text[:1] == b"{" else {}, time.monotonic() - began

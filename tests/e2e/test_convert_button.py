@@ -1,10 +1,5 @@
 """A workflow of comfyui-Build-and-train-your-network is offered to be drawn anew, and the route behind the offer is no open door."""
 
-import http.client
-import json
-import time
-import urllib.parse
-
 import pytest
 
 from . import comfy
@@ -27,15 +22,7 @@ OLD = {
 
 
 def ask(server, body, **headers):
-    """POST to the route: status and parsed answer, and how long it took."""
-    place = urllib.parse.urlsplit(server.url)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
-    body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    began = time.monotonic()
-    connection.request("POST", ROUTE, body, {"Content-Type": "application/json", **headers})
-    answer = connection.getresponse()
-    text = answer.read()
-    return answer.status, json.loads(text) if text[:1] == b"{" else {}, time.monotonic() - began
+    return comfy.ask(server, ROUTE, body, **headers)
 
 
 def test_the_route_converts(server):

@@ -1,10 +1,7 @@
 """Shapes while one draws: by mouse and keyboard in both of ComfyUI's renderers; and the route behind them is no open door."""
 
-import http.client
 import io
-import json
 import time
-import urllib.parse
 
 import numpy as np
 import pytest
@@ -20,15 +17,7 @@ LINEAR = {"class_type": "VisionsmithLinear", "inputs": {"tensor": ["1", 0], "out
 
 
 def ask(server, body, **headers):
-    """POST to the route: status and parsed answer, and how long it took."""
-    place = urllib.parse.urlsplit(server.url)
-    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
-    body = body if isinstance(body, bytes) else json.dumps(body).encode()
-    began = time.monotonic()
-    connection.request("POST", ROUTE, body, {"Content-Type": "application/json", **headers})
-    answer = connection.getresponse()
-    text = answer.read()
-    return answer.status, json.loads(text) if text[:1] == b"{" else {}, time.monotonic() - began
+    return comfy.ask(server, ROUTE, body, **headers)
 
 
 REFUSED = {
