@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,3 +109,11 @@ def run(page: Page, timeout: float = 120_000) -> str:
     page.get_by_test_id("queue-button").click()
     page.wait_for_function("window.__ended.length > 0", timeout=timeout)
     return page.evaluate("window.__ended[0][0]")
+
+
+def eventually(page: Page, look: Callable[[], bool], what: str, timeout: float = 20) -> None:
+    """Look again and again until it is so: between what a person does and what the page shows lie a few frames, more on a busy machine."""
+    end = time.monotonic() + timeout
+    while not look():
+        assert time.monotonic() < end, f"within {timeout:g} s this did not happen: {what}"
+        page.wait_for_timeout(50)

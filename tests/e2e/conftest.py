@@ -18,8 +18,17 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
+            if "page" in item.fixturenames:  # a frame too late on a busy machine; the summary counts what was done twice
+                item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
             if not found and os.environ.get("VISIONSMITH_REQUIRE_COMFYUI") != "1":
                 item.add_marker(pytest.mark.skip(reason="no ComfyUI at COMFYUI_PATH or ~/comfy/ComfyUI"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_problems(request):
+    """A test that is done again does not answer for what its first try left on the page."""
+    if getattr(request.node, "execution_count", 1) > 1 and "page" in request.fixturenames:
+        request.getfixturevalue("page").problems.clear()
 
 
 @pytest.fixture(scope="session")

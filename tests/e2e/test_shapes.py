@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from . import comfy
-from .browser import CHROMIUM, front_end, open_workflow, run, show_all
+from .browser import CHROMIUM, eventually, front_end, open_workflow, run, show_all
 from .conftest import WORKFLOWS
 
 ROUTE = "/visionsmith/shapes"
@@ -122,6 +122,20 @@ def wire_color(page, id, slot=0):
     return page.evaluate("([id, slot]) => { const node = app.canvas.graph.getNodeById(id); return app.canvas.graph.getLink(node.inputs[slot].link)?.color }", [id, slot])  # fmt: skip
 
 
+def announced(page):
+    return page.locator(".visionsmith-announcer").inner_text()
+
+
+def tip_over_badge(page, id):
+    """Move the mouse over a badge on the canvas; what the tip says then. The badge is where it was drawn last."""
+    x, y = page.evaluate("""id => { const node = app.graph.getNodeById(id), { scale, offset } = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
+        const [left, top, width, height] = node.badges.at(-1).boundingRect;
+        return [box.x + (node.pos[0] + left + width / 2 + offset[0]) * scale, box.y + (node.pos[1] + top + height / 2 + offset[1]) * scale] }""", id)  # fmt: skip
+    page.mouse.move(x - 3, y)
+    page.mouse.move(x, y)
+    return page.locator(".visionsmith-tip").inner_text()
+
+
 def red_pixels(page, start, end):
     """How many pixels of the screen are red on and beside the straight line from one place to another."""
     clip = {
@@ -222,16 +236,11 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
     wait_for(page, 3, "nothing is wired into tensor")
     drag(page, slot(page, 2, True), slot(page, 3, False))
     wait_for(page, 3, "Linear: a linear layer wants a vector of features, but 16 × 32 × 32 came in")
-    assert wire_color(page, 3) == "#ff5a4f"
+    eventually(page, lambda: wire_color(page, 3) == "#ff5a4f", "the wire is red")
     assert page.evaluate("app.graph.getNodeById(3).inputs[0].hasErrors")
-    assert "wants a vector" in page.locator(".visionsmith-announcer").inner_text()
+    eventually(page, lambda: "wants a vector" in announced(page), "the mistake is announced")
     if page.renderer == "canvas":
-        x, y = page.evaluate("""() => { const node = app.graph.getNodeById(3), { scale, offset } = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
-            const [left, top, width, height] = node.badges.at(-1).boundingRect;
-            return [box.x + (node.pos[0] + left + width / 2 + offset[0]) * scale, box.y + (node.pos[1] + top + height / 2 + offset[1]) * scale] }""")  # fmt: skip
-        page.mouse.move(x - 3, y)
-        page.mouse.move(x, y)
-        assert "put a View (flatten)" in page.locator(".visionsmith-tip").inner_text(timeout=5000)
+        eventually(page, lambda: "put a View (flatten)" in tip_over_badge(page, 3), "a tip says what to put there")
     else:
         badge = page.locator('[data-node-id="3"] .visionsmith-shape')
         assert "put a View (flatten)" in badge.get_attribute("title") == badge.get_attribute("aria-label")
@@ -240,7 +249,7 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
             *((a + b) / 2 for a, b in zip(slot(page, 2, True), (0, 900), strict=True))
         )  # away from the socket, whose tooltip hides the wire
     screenshot(page, "shapes-wrong")
-    assert red_pixels(page, slot(page, 2, True), slot(page, 3, False)) > 50
+    eventually(page, lambda: red_pixels(page, slot(page, 2, True), slot(page, 3, False)) > 50, "the wire is drawn in red")
 
     if page.renderer == "canvas":
         page.evaluate("document.activeElement.blur()")
@@ -250,7 +259,7 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
         drag(page, (x, y), (x - 20, y + 320))
         page.mouse.click(x - 400, y + 450)  # beside the menu that a loose wire opens
     wait_for(page, 3, "nothing is wired into tensor")
-    assert page.locator(".visionsmith-announcer").inner_text() == ""
+    eventually(page, lambda: announced(page) == "", "nothing is announced any more")
     assert page.problems == []
 
 
