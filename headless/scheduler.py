@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..nodes.prompt import arguments, is_link
+from ..nodes.support.prompt import arguments, is_link
 from .workflow import Nodes, Workflow, needed
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..nn_layers.errors import InputError
-from ..nodes.prompt import flat_inputs, is_link, value_problems
+from ..nodes.support.prompt import flat_inputs, is_link, value_problems
 
 Nodes = dict[str, type[io.ComfyNode]]
 MAX_BYTES = 64 * 2**20

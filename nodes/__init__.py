@@ -12,7 +12,8 @@ class VisionsmithExtension(ComfyExtension):
 
     async def on_load(self) -> None:
         """Offer our nodes for those of older packs, and the canvas our routes; the nodes work without, so errors are only logged."""
-        from . import replacements, routes
+        from . import replacements
+        from .canvas import routes
 
         try:
             await replacements.register()

@@ -23,8 +23,8 @@ from ..replace import gradients
 from ..training import Dataset
 from .data import dataset_input, dataset_output
 from .host import host, image_from_pil, watch, writable
-from .widgets import number, seed, size
-from .wires import DatasetWire, chosen, options
+from .support.widgets import number, seed, size
+from .support.wires import DatasetWire, chosen, options
 
 DRAWN = {**MAKERS, "cutpaste": CutPaste, "scar": CutPasteScar, "perlin": PerlinAnomaly}
 COPY = "copy-paste"

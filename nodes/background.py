@@ -15,7 +15,7 @@ from ..imaging.weights import download as fetch
 from ..imaging.weights import find
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
-from .widgets import size
+from .support.widgets import size
 
 KINDS = ("rembg", "background_removal", "RMBG", "BiRefNet")
 BackgroundRemovalWire = io.Custom("BACKGROUND_REMOVAL")

@@ -9,10 +9,10 @@ from comfy_api.latest import io
 
 from .. import nn_layers as nn
 from ..nn_layers.storage import read_spec
-from .drawing import draw, incoming, schema, shown
 from .host import readable
-from .widgets import number, size
-from .wires import Tensor, chosen, options
+from .support.drawing import draw, incoming, schema, shown
+from .support.widgets import number, size
+from .support.wires import Tensor, chosen, options
 
 
 class Attention(io.ComfyNode):

@@ -11,8 +11,8 @@ from ..training.pictures import batch_of, grid
 from ..training.segmentation.pictures import labelled
 from ..training.statistics import WEIGHTINGS, class_weights, statistics_picture, statistics_table
 from .host import host, image_from_pil, readable, watch
-from .widgets import number, seed, size
-from .wires import DatasetWire
+from .support.widgets import number, seed, size
+from .support.wires import DatasetWire
 
 
 def dataset_input() -> io.Input:

@@ -18,12 +18,12 @@ from ..augmentation.diffusion.presets import PRESETS
 from ..augmentation.diffusion.reference import ReferenceSettings, edit_from_example
 from ..nn_layers.errors import InputError
 from ..replace import gradients, ordinary
-from .checkpoints import PRECISIONS, checkpoint, checkpoint_names, stable_diffusion
-from .checkpoints import WHERE as WHERE_TO_PUT
 from .host import host, watch, writable
-from .inverted import Inverted
-from .widgets import number, size
-from .wires import chosen, options
+from .support.checkpoints import PRECISIONS, checkpoint, checkpoint_names, stable_diffusion
+from .support.checkpoints import WHERE as WHERE_TO_PUT
+from .support.inverted import Inverted
+from .support.widgets import number, size
+from .support.wires import chosen, options
 
 DiffusionWire = io.Custom("VISIONSMITH_DIFFUSION")
 InversionWire = io.Custom("VISIONSMITH_INVERSION")

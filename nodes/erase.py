@@ -25,7 +25,7 @@ from ..imaging.erase import (
 from ..imaging.weights import download as fetch
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
-from .widgets import as_list, first, size
+from .support.widgets import as_list, first, size
 
 LaMaWire = io.Custom("VISIONSMITH_LAMA")
 AUTO, WITH_MODEL = "auto", "LaMa"

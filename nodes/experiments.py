@@ -19,9 +19,9 @@ from ..training.results import Results
 from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
 from .host import host, image_from_pil, readable, writable
+from .support.widgets import size
+from .support.wires import DatasetWire, LossWire, NetworkWire, OptimizerWire, RunWire
 from .training import METRIC_TOOLTIP, on_devices
-from .widgets import size
-from .wires import DatasetWire, LossWire, NetworkWire, OptimizerWire, RunWire
 
 
 class ExperimentNode(io.ComfyNode):

@@ -13,11 +13,11 @@ from ..training.finetune import DREAMBOOTH, LORA, Concepts, FinetuneRun, Finetun
 from ..training.finetune.folders import Row, read_concepts, rows_from_json, rows_from_mvtec, rows_from_text
 from ..training.finetune.runs import compare_curves, compare_sheet, list_runs, promote, promote_folder, table
 from ..training.finetune.settings import BLOCKS, LAYERS, MASKS, OPTIMIZERS, PRECISIONS, SAVED_AS, TIMESTEPS
-from .checkpoints import WHERE, checkpoint_names
-from .finetuning import picture_of, run_of, samples_of, train
 from .host import host, image_from_pil, readable, watch, writable
-from .widgets import number, size
-from .wires import chosen, options
+from .support.checkpoints import WHERE, checkpoint_names
+from .support.finetuning import picture_of, run_of, samples_of, train
+from .support.widgets import number, size
+from .support.wires import chosen, options
 
 ConceptsWire = io.Custom("VISIONSMITH_CONCEPTS")
 LoraWire = io.Custom("LORA_MODEL")

@@ -11,11 +11,11 @@ from ..imaging.boxes import FixedSize, FreeSize
 from ..imaging.crop import Crops, CropSettings, Stitch, crop_masked, stitch_crops
 from ..imaging.stable_diffusion import SAMPLERS, Repaint, repaint
 from ..imaging.stable_diffusion.repaint import model_size
-from . import inpaint_model
-from .checkpoints import PRECISIONS, WHERE, checkpoint, checkpoint_names, stable_diffusion
 from .host import host, watch
-from .widgets import number, seed, size
-from .wires import BoundingBoxes, chosen, options
+from .support import inpaint_model
+from .support.checkpoints import PRECISIONS, WHERE, checkpoint, checkpoint_names, stable_diffusion
+from .support.widgets import number, seed, size
+from .support.wires import BoundingBoxes, chosen, options
 
 StitchWire = io.Custom("VISIONSMITH_STITCH")
 EACH = ["each mask", "each object"]

@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from .. import nn_layers as nn
 from ..nn_layers.recipe import read_sizes
-from .drawing import draw, incoming, schema, shown
-from .widgets import number, size
-from .wires import Tensor, chosen, options
+from .support.drawing import draw, incoming, schema, shown
+from .support.widgets import number, size
+from .support.wires import Tensor, chosen, options
 
 
 class Input(io.ComfyNode):

@@ -12,7 +12,7 @@ from ..nn_layers.errors import InputError
 from ..replace import ordinary
 from .edit import DiffusionWire, word_list
 from .host import host, watch
-from .widgets import number, seed, size
+from .support.widgets import number, seed, size
 
 
 class LeditsEdit(io.ComfyNode):

@@ -11,8 +11,8 @@ from comfy_api.latest import io
 from ..imaging import masks as core
 from ..imaging.masks.statistics import statistics_table
 from .host import host
-from .widgets import first, number, size
-from .wires import BoundingBoxes
+from .support.widgets import first, number, size
+from .support.wires import BoundingBoxes
 
 TOGETHER = ["picture by picture", "all into one"]
 

@@ -11,11 +11,11 @@ from ..nn_layers.backbone import download_notice
 from ..nn_layers.export import FORMATS, export_network
 from ..nn_layers.summary import picture, summary_table
 from ..replace import gradients
-from .drawing import short_count
 from .host import host, image_from_pil, readable, writable
-from .unused import unused_layers
-from .widgets import seed
-from .wires import NetworkWire, Tensor
+from .support.drawing import short_count
+from .support.unused import unused_layers
+from .support.widgets import seed
+from .support.wires import NetworkWire, Tensor
 
 
 def network_input() -> io.Input:

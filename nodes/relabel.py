@@ -14,8 +14,8 @@ from ..imaging.masks import checked_images, checked_masks, paired
 from ..imaging.sam3 import Box, segment
 from ..nn_layers.errors import InputError
 from .host import host, watch
-from .sam3_engines import clip_input, engine_of, model_input
-from .widgets import first, number, size
+from .support.sam3_engines import clip_input, engine_of, model_input
+from .support.widgets import first, number, size
 
 
 class RelabelEdit(io.ComfyNode):

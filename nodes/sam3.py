@@ -15,10 +15,10 @@ from ..imaging.sam3.overlay import painted
 from ..imaging.sam3.prompts import for_picture
 from ..nn_layers.errors import InputError
 from .host import host, watch
-from .sam3_engines import BACKENDS, Sam3Wire, clip_input, engine_of, model_input, with_metas_package
 from .segmentation import class_list
-from .widgets import number, size
-from .wires import SOCKET, BoundingBoxes
+from .support.sam3_engines import BACKENDS, Sam3Wire, clip_input, engine_of, model_input, with_metas_package
+from .support.widgets import number, size
+from .support.wires import SOCKET, BoundingBoxes
 
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 KINDS = ("sam3", "checkpoints", "diffusion_models", "ckpt")

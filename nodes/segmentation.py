@@ -19,11 +19,11 @@ from ..training.segmentation.folders import from_masks, masked_folder
 from ..training.segmentation.pictures import painted, sweep_picture
 from ..training.segmentation.predict import predict_masks
 from .data import dataset_output, given, split_inputs
-from .drawing import short_count
 from .host import host, image_from_pil, readable, watch
 from .network import network_input
-from .widgets import number, seed, size
-from .wires import BoundingBoxes, DatasetWire, NetworkWire, ReportWire, chosen, options
+from .support.drawing import short_count
+from .support.widgets import number, seed, size
+from .support.wires import BoundingBoxes, DatasetWire, NetworkWire, ReportWire, chosen, options
 
 
 def class_list(text: str) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from ..training.segmentation.pictures import worst_masks
 from .data import dataset_input
 from .host import host, image_from_pil, watch
 from .network import network_input
-from .widgets import size
-from .wires import LossWire, ReportWire
+from .support.widgets import size
+from .support.wires import LossWire, ReportWire
 
 AnyReport = Report | SegmentationReport
 

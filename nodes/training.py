@@ -16,10 +16,10 @@ from ..training.metrics import MEANS, METRICS
 from ..training.settings import run_name
 from .data import dataset_input
 from .host import host, writable
-from .live import LiveTraining, finished_curve, run_summary
 from .network import network_input
-from .widgets import number, seed, size
-from .wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
+from .support.live import LiveTraining, finished_curve, run_summary
+from .support.widgets import number, seed, size
+from .support.wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
 
 METRIC_TOOLTIP = (
     "What decides which epoch is the best. auto: accuracy for classes, RMSE for numbers, mIoU of defects for masks. "

@@ -9,8 +9,8 @@ from comfy_api.latest import io
 from ..training import Dataset
 from ..training import transforms as tf
 from .data import dataset_input, dataset_output
-from .widgets import number, size
-from .wires import chosen, options
+from .support.widgets import number, size
+from .support.wires import chosen, options
 
 TRANSFORMS: dict[str, type] = {
     "resize": tf.Resize,

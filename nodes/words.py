@@ -20,7 +20,7 @@ from ..imaging.words import (
 )
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
-from .widgets import size
+from .support.widgets import size
 
 FOLDER = "interrogate"
 CAPTION, RANKED, BOTH = "caption", "phrases", "caption and phrases"

@@ -18,7 +18,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.e2e)
-            if "page" in item.fixturenames:  # a frame too late on a busy machine; the summary counts what was done twice
+            if (
+                "page" in item.fixturenames
+            ):  # a frame too late on a busy machine; the summary counts what was done twice
                 item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
             if not found and os.environ.get("VISIONSMITH_REQUIRE_COMFYUI") != "1":
                 item.add_marker(pytest.mark.skip(reason="no ComfyUI at COMFYUI_PATH or ~/comfy/ComfyUI"))

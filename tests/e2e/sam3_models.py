@@ -25,7 +25,7 @@ spec = importlib.util.spec_from_file_location("visionsmith", repository / "__ini
 sys.modules["visionsmith"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["visionsmith"])
 from visionsmith.imaging.sam3 import Box, Point, segment, track  # noqa: E402
-from visionsmith.nodes.sam3_engines import engine_of  # noqa: E402
+from visionsmith.nodes.support.sam3_engines import engine_of  # noqa: E402
 
 WIDTH, TOKENS = 64, 5
 torch.set_num_threads(1)

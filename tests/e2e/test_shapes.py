@@ -249,7 +249,9 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
             *((a + b) / 2 for a, b in zip(slot(page, 2, True), (0, 900), strict=True))
         )  # away from the socket, whose tooltip hides the wire
     screenshot(page, "shapes-wrong")
-    eventually(page, lambda: red_pixels(page, slot(page, 2, True), slot(page, 3, False)) > 50, "the wire is drawn in red")
+    eventually(
+        page, lambda: red_pixels(page, slot(page, 2, True), slot(page, 3, False)) > 50, "the wire is drawn in red"
+    )
 
     if page.renderer == "canvas":
         page.evaluate("document.activeElement.blur()")

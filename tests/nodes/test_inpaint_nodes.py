@@ -12,7 +12,7 @@ from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes import inpaint as nodes
 from visionsmith.nodes.host import ComfyHost, use_host
-from visionsmith.nodes.inpaint_model import is_inpainting, open_at_step
+from visionsmith.nodes.support.inpaint_model import is_inpainting, open_at_step
 
 
 class Texts:

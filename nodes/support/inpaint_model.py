@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ..imaging.masks import checked_images, fit_masks, paired
-from ..imaging.masks.batches import size_text
-from ..nn_layers.errors import InputError
+from ...imaging.masks import checked_images, fit_masks, paired
+from ...imaging.masks.batches import size_text
+from ...nn_layers.errors import InputError
 
 GREY = 0.5
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from ...nn_layers.errors import InputError
+from ....nn_layers.errors import InputError
 
 Id = int | str
 Port = tuple[Id, int]

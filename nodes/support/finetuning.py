@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ..imaging import weights
-from ..imaging.stable_diffusion import load_stable_diffusion
-from ..nn_layers import InputError
-from ..replace import gradients
-from ..training.finetune import Concepts, FinetuneRun, FinetuneSettings, Parts, Step, finetune
-from ..training.finetune.concepts import preview
-from ..training.finetune.kohya import fingerprint_of
-from ..training.finetune.output import curves_picture
-from ..training.finetune.runs import is_finished
-from ..training.finetune.samples import rounds
-from ..training.finetune.settings import check, folder_name, run_key
-from ..training.pictures import grid
+from ...imaging import weights
+from ...imaging.stable_diffusion import load_stable_diffusion
+from ...nn_layers import InputError
+from ...replace import gradients
+from ...training.finetune import Concepts, FinetuneRun, FinetuneSettings, Parts, Step, finetune
+from ...training.finetune.concepts import preview
+from ...training.finetune.kohya import fingerprint_of
+from ...training.finetune.output import curves_picture
+from ...training.finetune.runs import is_finished
+from ...training.finetune.samples import rounds
+from ...training.finetune.settings import check, folder_name, run_key
+from ...training.pictures import grid
+from ..host import UPDATES_PER_SECOND, host, image_from_pil, writable
+from ..sam3 import token_folders
 from .checkpoints import checkpoint
-from .host import UPDATES_PER_SECOND, host, image_from_pil, writable
-from .sam3 import token_folders
 
 STORED = 4  # bytes of a weight on the CPU
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .. import nn_layers as nn
-from ..nn_layers.recipe import show
-from .host import host
+from ... import nn_layers as nn
+from ...nn_layers.recipe import show
+from ..host import host
 from .wires import Tensor
 
 

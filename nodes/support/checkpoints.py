@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from ..imaging.stable_diffusion import StableDiffusion, load_stable_diffusion
-from ..nn_layers.errors import InputError
-from .host import host
-from .sam3 import token_folders
+from ...imaging.stable_diffusion import StableDiffusion, load_stable_diffusion
+from ...nn_layers.errors import InputError
+from ..host import host
+from ..sam3 import token_folders
 
 NONE = "put a checkpoint into models/checkpoints"
 WHERE = "A .safetensors file of models/checkpoints with all of its parts, or a folder of models/diffusers: Stable Diffusion 1.x, 2.x or SDXL."

@@ -17,12 +17,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .. import nn_layers as nn
-from ..nn_layers.tensor import walk
-from . import blocks, layers, network
-from .host import hosted_by
-from .prompt import arguments, flat_inputs, is_link, value_problems
-from .wires import NetworkWire, Tensor
+from ... import nn_layers as nn
+from ...nn_layers.tensor import walk
+from .. import blocks, layers, network
+from ..host import hosted_by
+from ..support.prompt import arguments, flat_inputs, is_link, value_problems
+from ..support.wires import NetworkWire, Tensor
 
 MAX_NODES = 2_000
 MAX_INPUTS = 100  # of one node

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..training import Progress, Run
-from .host import UPDATES_PER_SECOND, host
+from ...training import Progress, Run
+from ..host import UPDATES_PER_SECOND, host
 
 
 class LiveTraining:

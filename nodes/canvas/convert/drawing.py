@@ -9,7 +9,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ...nn_layers.errors import InputError
+from ....nn_layers.errors import InputError
 from .old import PACK, REROUTES, Id, OldNode, OldWorkflow, Port
 
 MOST_DRAWN = 5000
@@ -33,7 +33,7 @@ class Drawing:
     """Collects new nodes; `ports` says what became of the old nodes' outputs, `notes` what had to be decided."""
 
     def __init__(self, old: OldWorkflow):
-        from .. import node_list
+        from ... import node_list
 
         self.old = old
         self.classes = {node.GET_SCHEMA().node_id: node for node in node_list()}

@@ -9,7 +9,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..nn_layers.errors import InputError
+from ...nn_layers.errors import InputError
 
 Tensor = io.Custom("VISIONSMITH_TENSOR")
 NetworkWire = io.Custom("VISIONSMITH_NETWORK")

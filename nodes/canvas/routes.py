@@ -11,9 +11,9 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from ..nn_layers.errors import InputError
+from ...nn_layers.errors import InputError
+from ..host import host
 from .convert import convert
-from .host import host
 from .shapes import RefusedShapesError, shapes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from ...nn_layers.errors import InputError
+from ....nn_layers.errors import InputError
 from .drawing import Drawing
 from .layers import draw_layer, merge_settings
 from .old import LAYERS, OldNode, OldWorkflow, Port

@@ -7,10 +7,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..imaging.sam3 import Engine
-from ..imaging.sam3.comfy_model import ComfySam3
-from ..imaging.sam3.meta import load_meta
-from .host import host
+from ...imaging.sam3 import Engine
+from ...imaging.sam3.comfy_model import ComfySam3
+from ...imaging.sam3.meta import load_meta
+from ..host import host
 
 Sam3Wire = io.Custom("VISIONSMITH_SAM3")
 BACKENDS = ["transformers", "sam3"]

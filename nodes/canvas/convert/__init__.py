@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ...nn_layers.errors import InputError
+from ....nn_layers.errors import InputError
 from .drawing import Drawing
 from .learning import draw_learning
 from .network import draw_network

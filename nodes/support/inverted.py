@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from ..augmentation.diffusion.inversion import Inversion
-from ..augmentation.diffusion.prepare import Prepared, faded
-from ..imaging.crop import Stitch, stitch_crops
-from ..imaging.masks import fit_masks, grown
-from ..nn_layers.errors import InputError
+from ...augmentation.diffusion.inversion import Inversion
+from ...augmentation.diffusion.prepare import Prepared, faded
+from ...imaging.crop import Stitch, stitch_crops
+from ...imaging.masks import fit_masks, grown
+from ...nn_layers.errors import InputError
 
 
 @dataclass(frozen=True)
