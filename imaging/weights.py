@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..nn_layers.errors import InputError
+from ..nn_layers.files import files_below
 from ..provisioning.fetch import fetch
 from ..provisioning.remote import FetchError, Patience, Remote
 
@@ -57,9 +58,7 @@ def find(name: str, folders: Iterable[Path], endings: tuple[str, ...], what: str
 
 def listed(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     """The files in `folder` and below that have one of `endings`, in the order of the endings, then of their names."""
-    if not folder.is_dir():
-        return []
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    files = [file for file in files_below(folder) if file.suffix.lower() in endings]
     return sorted(files, key=lambda file: endings.index(file.suffix.lower()))
 
 

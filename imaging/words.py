@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ..nn_layers.errors import InputError
+from ..nn_layers.files import files_below
 from .weights import loaded
 
 
@@ -215,7 +216,7 @@ def find_folder(name: str, folders: Iterable[Path], marker: str, models: dict[st
         InputError: There is none.
     """
     folders = list(dict.fromkeys(folders))
-    found = [file.parent for folder in folders if folder.is_dir() for file in sorted(folder.rglob(marker))]
+    found = [file.parent for folder in folders for file in files_below(folder) if file.name == marker]
     name = name.strip().strip("/")
     wanted = {name, name.rpartition("/")[2], models[name].repository.rpartition("/")[2] if name in models else name}
     for path in found:

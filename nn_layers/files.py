@@ -1,4 +1,4 @@
-"""Writing files so that a crash, a full disk or a Cancel never leaves half of one behind."""
+"""Files: found through links, and written so that a crash, a full disk or a Cancel never leaves half of one behind."""
 
 from __future__ import annotations
 
@@ -32,6 +32,19 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file in `folder` and below, sorted. Links to other folders are followed, as ComfyUI does for models, each folder once.
+
+    A folder that is not there has none.
+    """
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen]
+        found += [Path(place, name) for name in names]
+    return sorted(file for file in found if file.is_file())
 
 
 def _reason(error: OSError) -> str:

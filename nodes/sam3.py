@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
+from ..imaging import weights
 from ..imaging.sam3 import Box, Found, Sam3, boxes_of, load, points_of, segment, track
 from ..imaging.sam3.download import LICENCE, PAGE, WEIGHTS, download
 from ..imaging.sam3.overlay import painted
 from ..imaging.sam3.prompts import for_picture
 from ..nn_layers.errors import InputError
+from ..nn_layers.files import files_below
 from .host import host, watch
 from .segmentation import class_list
 from .support.sam3_engines import BACKENDS, Sam3Wire, clip_input, engine_of, model_input, with_metas_package
@@ -23,15 +25,13 @@ from .support.wires import SOCKET, BoundingBoxes
 FILES = (".safetensors", ".pt", ".pth", ".bin")
 KINDS = ("sam3", "checkpoints", "diffusion_models", "ckpt")
 
-_loaded: dict[tuple[Any, ...], Sam3] = {}  # one model at a time: (file, its time, device, precision) → model
-
 
 def model_files() -> dict[str, Path]:
     """Files that may be SAM 3, by the name that the widget shows: all in models/sam3, elsewhere those called so."""
     found: dict[str, Path] = {}
     for kind in KINDS:
         for folder in host().model_folders(kind):
-            for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+            for file in files_below(folder):
                 called = kind == "sam3" or "sam3" in file.name.lower().replace("_", "").replace("-", "")
                 if called and file.suffix in FILES and not any(part.startswith(".") for part in file.parts):
                     found.setdefault(file.relative_to(folder).as_posix(), file)
@@ -118,20 +118,20 @@ class LoadSam3(io.ComfyNode):
                 f"{model} is in none of {places}; get {WEIGHTS} from {PAGE} and put it into models/sam3, or choose {WEIGHTS} and set download to if missing."
             )
         if backend == BACKENDS[1]:
-            _loaded.clear()
+            weights.forget("sam3")
             return io.NodeOutput(with_metas_package(file))
         return io.NodeOutput(loaded(file, precision))
 
 
 def loaded(file: Path, precision: str) -> Sam3:
     """The model of a file, from memory if it is there."""
-    state, device = file.stat(), host().device()
-    key = (file, state.st_mtime_ns, state.st_size, str(device), precision)
-    if key not in _loaded:
-        _loaded.clear()
-        host().free_memory(state.st_size)
-        _loaded[key] = load(file, device, getattr(torch, precision), token_folders())
-    return _loaded[key]
+    device = host().device()
+
+    def fresh(file: Path) -> Sam3:
+        host().free_memory(file.stat().st_size)
+        return load(file, device, getattr(torch, precision), token_folders())
+
+    return weights.loaded("sam3", file, fresh, str(device), precision)
 
 
 def _fetch(node: type[io.ComfyNode]) -> Path:

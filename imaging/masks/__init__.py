@@ -3,7 +3,7 @@
 A mask is float32 [batch, height, width] in 0..1, on any device; no function changes what it is handed.
 """
 
-from .batches import checked_images, checked_masks, fit_masks, paired
+from .batches import checked_images, checked_masks, colours, fit_masks, paired
 from .difference import difference_mask
 from .edges import blurred, grown, shrunk, smoothed
 from .labels import label_map, masks_of_labels
@@ -20,6 +20,7 @@ __all__ = [
     "blurred",
     "checked_images",
     "checked_masks",
+    "colours",
     "difference_mask",
     "fill_holes",
     "find_objects",

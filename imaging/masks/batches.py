@@ -49,6 +49,11 @@ def checked_images(images: torch.Tensor, name: str = "image") -> torch.Tensor:
     return images.float()
 
 
+def colours(images: torch.Tensor) -> torch.Tensor:
+    """Red, green and blue of pictures [batch, height, width, 1, 3 or 4]: [batch, height, width, 3], without a copy."""
+    return images[..., :3] if images.shape[3] >= 3 else images[..., :1].expand(-1, -1, -1, 3)
+
+
 def fit_masks(masks: torch.Tensor, images: torch.Tensor, name: str = "mask") -> torch.Tensor:
     """Masks [batch, height, width] for `images`; ones with nothing in them may have any size and become empty ones of the right size.
 

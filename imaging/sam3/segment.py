@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ...nn_layers.errors import InputError
+from ..masks import checked_images, colours
 from .engine import VISUAL, Engine, Found, Object, extent
 from .prompts import Box, Boxes, Point, for_picture
 
@@ -47,7 +48,7 @@ def segment(
     Raises:
         InputError: Nothing to look for, or inputs that do not fit one another.
     """
-    images = checked_images(images)
+    images = colours(checked_images(images, "images"))
     texts = [text.strip() for text in texts if text.strip()]
     count = len(images)
     masks = _masks_for(mask_prompt, count)
@@ -78,21 +79,6 @@ def segment(
     if on_step:
         on_step(steps, steps)
     return found
-
-
-def checked_images(images: torch.Tensor) -> torch.Tensor:
-    """Pictures without their transparency.
-
-    Raises:
-        InputError: They are no batch of pictures, or hold NaN.
-    """
-    if images.ndim != 4 or images.shape[-1] < 3 or 0 in images.shape:
-        raise InputError(
-            f"images has shape {tuple(images.shape)}; connect pictures of batch × height × width × 3 colours."
-        )
-    if not bool(torch.isfinite(images).all()):
-        raise InputError("images holds NaN or infinite values; look at what made them.")
-    return images[..., :3]
 
 
 def _masks_for(masks: torch.Tensor | None, count: int) -> torch.Tensor | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ...nn_layers.errors import InputError
+from ..masks import checked_images, colours
 from .engine import Engine, Follow, Frame, enlarged
 from .features import Features, seen, tracker_view
-from .segment import checked_images, segment
+from .segment import segment
 
 if TYPE_CHECKING:
     from .model import Sam3
@@ -50,7 +51,7 @@ def track(
     Raises:
         InputError: Nothing to follow was named or masks are of another size.
     """
-    frames = checked_images(frames)
+    frames = colours(checked_images(frames, "frames"))
     texts = [text.strip() for text in texts if text.strip()]
     if masks is None and not texts:
         raise InputError("nothing to follow: give masks of objects on the first frame, or a text.")

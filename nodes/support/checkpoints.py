@@ -7,7 +7,9 @@ from pathlib import Path
 import torch
 
 from ...imaging.stable_diffusion import StableDiffusion, load_stable_diffusion
+from ...imaging.weights import listed
 from ...nn_layers.errors import InputError
+from ...nn_layers.files import files_below
 from ..host import host
 from ..sam3 import token_folders
 
@@ -20,10 +22,10 @@ def checkpoints() -> dict[str, Path]:
     """Files and folders by the name that a widget shows."""
     found: dict[str, Path] = {}
     for folder in host().model_folders("checkpoints"):
-        for file in sorted(folder.rglob("*.safetensors")) if folder.is_dir() else ():
+        for file in listed(folder, (".safetensors",)):
             found.setdefault(file.relative_to(folder).as_posix(), file)
     for folder in host().model_folders("diffusers"):
-        for index in sorted(folder.glob("**/model_index.json")) if folder.is_dir() else ():
+        for index in (file for file in files_below(folder) if file.name == "model_index.json"):
             found.setdefault(index.parent.relative_to(folder).as_posix(), index.parent)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ...imaging.masks import checked_images, fit_masks, paired
+from ...imaging.masks import checked_images, colours, fit_masks, paired
 from ...imaging.masks.batches import size_text
 from ...nn_layers.errors import InputError
 
@@ -38,7 +38,7 @@ def pixels_for(vae: Any, images: torch.Tensor, masks: torch.Tensor) -> tuple[tor
     """
     images = checked_images(images)
     images, masks = paired({"image": images, "mask": fit_masks(masks, images)})
-    images = images[..., :3] if images.shape[3] >= 3 else images.expand(-1, -1, -1, 3)
+    images = colours(images)
     factor = int(vae.spacial_compression_encode())
     height, width = images.shape[1:3]
     if min(height, width) < factor:

@@ -154,3 +154,17 @@ def test_a_saved_backbone_does_not_fetch_its_weights_again(tmp_path):
     change(tmp_path, layers__1__settings__pretrained=True)
 
     assert nn.load_network(tmp_path).spec.nodes[1].layer.pretrained is False
+
+
+def test_files_are_found_behind_links_and_circles_end(tmp_path):
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    (elsewhere / "deep").mkdir(parents=True)
+    here.mkdir()
+    (elsewhere / "deep" / "model.safetensors").touch()
+    (here / "own.pt").touch()
+    (here / "linked").symlink_to(elsewhere, target_is_directory=True)
+    (elsewhere / "deep" / "back").symlink_to(here, target_is_directory=True)
+    (here / "broken.pt").symlink_to(tmp_path / "gone.pt")
+
+    assert files.files_below(here) == [here / "linked" / "deep" / "model.safetensors", here / "own.pt"]
+    assert files.files_below(tmp_path / "missing") == []

@@ -10,6 +10,7 @@ import pytest
 import torch
 from node_runner import Display
 from visionsmith.headless.host import HeadlessHost
+from visionsmith.imaging import weights
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes import sam3 as nodes
 from visionsmith.nodes.host import ComfyHost, use_host
@@ -39,7 +40,7 @@ def display(root, monkeypatch):
 
 @pytest.fixture
 def model():
-    nodes._loaded.clear()
+    weights.forget("sam3")
     with torch.inference_mode():  # as ComfyUI runs nodes
         return nodes.LoadSam3.execute("model.safetensors", "never", "float32").args[0]
 
@@ -59,7 +60,7 @@ def test_a_model_is_loaded_once(root, model):
     assert nodes.LoadSam3.execute("model.safetensors", "never", "float32").args[0] is model
     other = nodes.LoadSam3.execute("model.safetensors", "never", "bfloat16").args[0]
     assert other.dtype == torch.bfloat16
-    assert len(nodes._loaded) == 1
+    assert nodes.LoadSam3.execute("model.safetensors", "never", "float32").args[0] is not model  # one is kept, not two
 
 
 def test_files_are_found_wherever_they_lie(root):
@@ -101,7 +102,7 @@ def test_metas_package_is_asked_for_and_missing():
 
 def test_transformers_without_sam_3(monkeypatch):
     """As transformers 4, which has no such class."""
-    nodes._loaded.clear()
+    weights.forget("sam3")
     monkeypatch.setitem(sys.modules, "transformers", ModuleType("transformers"))
     with pytest.raises(InputError, match=r"SAM 3 needs transformers 5 or newer, but version .* is installed"):
         nodes.LoadSam3.execute("model.safetensors", "never", "float32")
