@@ -40,10 +40,11 @@ def files_below(folder: Path) -> list[Path]:
     A folder that is not there has none.
     """
     found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        seen.add(os.path.realpath(place))
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) not in seen]
-        found += [Path(place, name) for name in names]
+    for name, folders, files in os.walk(folder, followlinks=True):
+        place = Path(name)
+        seen.add(place.resolve())
+        folders[:] = [folder for folder in folders if (place / folder).resolve() not in seen]
+        found += [place / file for file in files]
     return sorted(file for file in found if file.is_file())
 
 

@@ -236,7 +236,7 @@ def test_questions_that_make_no_sense(sam, images, asked, words):
 
 
 def test_pictures_that_are_none(sam, images):
-    with pytest.raises(InputError, match="images has the shape .* give pictures of the shape"):
+    with pytest.raises(InputError, match=r"images has the shape .* give pictures of the shape"):
         segment(sam, images[0], texts=["cat"])
     images[0, 0, 0] = float("nan")
     with pytest.raises(InputError, match="NaN"):
