@@ -1,7 +1,8 @@
-"""Menu "Visionsmith/Augment": more defects from few, without any model."""
+"""Menu "Visionsmith/Augment": more defects from few, without any model, and which of them help."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,11 +21,15 @@ from ..augmentation.scene import Maker
 from ..augmentation.synthesize import class_number, synthesize
 from ..nn_layers.errors import InputError
 from ..replace import gradients
-from ..training import Dataset
+from ..training import Dataset, Run
+from ..training.dataset_choice import choose_dataset
+from ..training.results import Results
+from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
+from .experiments import experiment_folder, read_metrics
 from .host import host, image_from_pil, watch, writable
 from .support.widgets import number, seed, size
-from .support.wires import DatasetWire, chosen, options
+from .support.wires import DatasetWire, NetworkWire, chosen, options
 
 DRAWN = {**MAKERS, "cutpaste": CutPaste, "scar": CutPasteScar, "perlin": PerlinAnomaly}
 COPY = "copy-paste"
@@ -233,6 +238,7 @@ class AugmentDataset(io.ComfyNode):
                 seed("Decides everything that is made."),
                 io.String.Input("folder", default="", tooltip="Folder below output for the whole dataset with a file per synthetic picture that says how it was made; empty saves nothing."),
             ],
+                io.String.Input("name", default="", tooltip="What tables call the result; empty for the dataset's name and the methods, such as tiles + poisson."),
             outputs=[
                 dataset_output(),
                 io.Image.Output(display_name="examples", tooltip="New defects from close by, each beside itself with its mask."),
@@ -243,7 +249,9 @@ class AugmentDataset(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def execute(cls, dataset: Dataset, balance: dict[str, Any], folder: str, seed: int, **settings) -> io.NodeOutput:
+    def execute(
+        cls, dataset: Dataset, balance: dict[str, Any], folder: str, seed: int, name: str = "", **settings
+    ) -> io.NodeOutput:
         kind, values = chosen("balance", balance)
         mix = tuple((name, settings.pop(widget(name))) for name in METHODS)
         weights = parse_weights(values.get("weights", ""), "weights")
@@ -252,6 +260,9 @@ class AugmentDataset(io.ComfyNode):
             wanted = Augmentation(methods=mix, balance=kind, weights=tuple(weights.items()), seed=seed, **settings)
             more, account = augmented(dataset, wanted, watch(cls, 0, 2 if path else 1))
             if path:
+            more = replace(
+                more, name=name.strip() or f"{dataset.name} + {', '.join(n for n, share in mix if share > 0)}"
+            )
                 save_dataset(more, path, watch(cls, 1, 2))
             picture = image_from_pil(examples(more))
         counts = ", ".join(f"{name} {len(samples):,}" for name, samples in more.splits.items())
@@ -267,4 +278,50 @@ def widget(method: str) -> str:
     return method.replace("-", "_")
 
 
-NODES: list[type[io.ComfyNode]] = [SynthesizeDefects, AugmentDataset]
+class ChooseAugmentation(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="VisionsmithChooseAugmentation",
+            display_name="Choose Augmentation",
+            category="Visionsmith/Augment",
+            description="Which augmented dataset of an experiment to keep, by the published rule: none of its figures may fall behind the original's, "
+            "then the most first places, then the lowest sum of ranks.",
+            search_aliases=["compare augmentation", "select dataset", "best augmentation", "ablation", "ranking", "which method helps"],
+            inputs=[
+                io.String.Input("experiment", default="experiments/comparison", tooltip="A wire from folder of Experiment, or the experiment's folder below ComfyUI's output folder."),
+                io.String.Input("original", default="", tooltip="The dataset without augmentation, by its name; empty for the first one of the experiment."),
+                io.String.Input("metrics", default="", tooltip="Which figures decide, such as: mIoU, mAcc. Empty for mIoU and mAcc of defects, and with several classes IoU and accuracy of each."),
+                number("tolerance", 0.02, "Percentage points that a figure may fall behind the original's; 0.02 is published.", max=100.0),
+                io.Combo.Input("split", options=["auto", "val", "test"], default="auto", tooltip="Whose figures decide. auto is val wherever every training has it: what test has chosen it can no longer judge."),
+            ],
+            outputs=[
+                NetworkWire.Output(display_name="network", tooltip="The best network that was trained on the chosen dataset."),
+                io.String.Output(display_name="chosen", tooltip="The name of the dataset to keep."),
+                io.String.Output(display_name="why", tooltip="Which one to keep and why, and what the test split says of it."),
+                io.String.Output(display_name="table", tooltip="Every dataset: its figures, kept or dropped and why, ranks, and the figures on test."),
+                io.Image.Output(display_name="picture", tooltip="Bars of the figures that decided, with the spread over the seeds."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, experiment: str, **settings) -> str:
+        return str((experiment_folder(experiment) / "results.json").stat().st_mtime_ns)
+
+    @classmethod
+    def execute(cls, experiment: str, original: str, metrics: str, tolerance: float, split: str) -> io.NodeOutput:
+        folder = experiment_folder(experiment)
+        results = Results.load(folder)
+        on = {"auto": "", "test": results.split}.get(split, split)
+        choice = choose_dataset(results, original, read_metrics(metrics), tolerance, on)
+        with gradients():
+            network = Run.load(folder / choice.best.folder / TRAIN).network()
+        why, table, picture = choice.sentence(), choice.table(), image_from_pil(choice.picture())
+        host().text(cls.hidden.unique_id, why)
+        ui = {**host().preview(picture, cls), "text": [f"{why}\n\n{table}"], "headline": [why]}
+        return io.NodeOutput(network, choice.chosen, why, table, picture, ui=ui)
+
+
+NODES: list[type[io.ComfyNode]] = [SynthesizeDefects, AugmentDataset, ChooseAugmentation]

@@ -156,11 +156,11 @@ class FindBest(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, experiment: str, **settings) -> str:
-        return str((_experiment_folder(experiment) / "results.json").stat().st_mtime_ns)
+        return str((experiment_folder(experiment) / "results.json").stat().st_mtime_ns)
 
     @classmethod
     def execute(cls, experiment: str, choose_by: str, split: str) -> io.NodeOutput:
-        folder = _experiment_folder(experiment)
+        folder = experiment_folder(experiment)
         results = Results.load(folder)
         row, by, on = results.best(read_metrics(choose_by), {"auto": "", "test": results.split}.get(split, split))
         with gradients():
@@ -176,7 +176,7 @@ class FindBest(io.ComfyNode):
         )
 
 
-def _experiment_folder(name: str) -> Path:
+def experiment_folder(name: str) -> Path:
     """The folder of an experiment from its path, or from the name that Experiment was given."""
     try:
         return readable(name)

@@ -14,8 +14,9 @@ SLACK = 1e-9  # decimal figures are not exact in binary: 37.02 − 37 is a littl
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether a small value of `metric` is a good one: losses, errors and false alarms."""
-    return metric in LOWER_IS_BETTER or any(word in metric.lower() for word in LOWER_WORDS)
+    """Whether a small value of `metric` is a good one: losses, errors and false alarms; "IoU of paint loss" is none of them."""
+    what = metric.partition(" of ")[0].lower()
+    return metric in LOWER_IS_BETTER or any(word in what for word in LOWER_WORDS)
 
 
 def merit(scores: Mapping[str, float], by: Collection[str]) -> float:

@@ -35,6 +35,7 @@ class Row:
         scores: Metric → value on the split that was tested.
         validation: The same on the validation split, to choose by; empty where there is none.
         classes: Class → metric → value, on the split that was tested.
+        validation_classes: The same on the validation split.
         best_epoch: Whose weights were tested, of `epochs`.
         seconds: Of training.
         folder: Below the experiment's folder; {train, test} are inside.
@@ -58,6 +59,7 @@ class Row:
     error: str = ""
     key: str = ""
     split: str = "test"
+    validation_classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: what could not be measured is null."""

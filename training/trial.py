@@ -188,12 +188,12 @@ def _test(
             on_batch=lambda done, count: tell(stage, done / count),
         )
 
-    validation = measure("val", "validate").scores if "val" in dataset.splits and trial.split != "val" else {}
+    validation = measure("val", "validate") if "val" in dataset.splits and trial.split != "val" else None
     report = measure(trial.split, "test")
     row = Row(
         *trial.names,
         scores=dict(report.scores),
-        validation=dict(validation),
+        validation=dict(validation.scores) if validation else {},
         classes=class_scores(report),
         best_epoch=run.best_epoch,
         epochs=len(run.history),
@@ -201,6 +201,7 @@ def _test(
         seconds=sum(epoch.seconds for epoch in run.history),
         folder=trial.folder,
         key=key,
+        validation_classes=class_scores(validation) if validation else {},
         split=trial.split,
     )
     _write_report(report, folder / TEST)

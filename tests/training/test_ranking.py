@@ -79,7 +79,8 @@ def test_the_best_has_the_highest_mean_and_of_equals_the_later_is_taken():
 
 def test_what_is_better_and_what_to_choose_by():
     assert all(map(lower_is_better, ("loss", "MAE", "RMSE", "false alarms per picture")))
-    assert not any(map(lower_is_better, ("mIoU", "accuracy", "R2")))
+    assert not any(map(lower_is_better, ("mIoU", "accuracy", "R2", "IoU of glossy paint loss")))
+    assert lower_is_better("false alarms of crack")
     assert default_metrics(["loss", "aAcc", "mIoU", "mAcc"]) == ("mIoU", "mAcc")
     assert default_metrics(["loss", "accuracy", "macro F1"]) == ("accuracy",)
     assert default_metrics(["loss", "RMSE"]) == ("RMSE",)
