@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from PIL import Image
+
+from ..nn_layers.errors import InputError
 
 
 class Display(Protocol):
@@ -73,8 +76,14 @@ class HeadlessHost:
     def preview(self, images: torch.Tensor, node: type | None) -> dict[str, Any]:
         return {"images": self.save(images, self.folder("pictures"), self._stem(node))}
 
+    def nothing(self, why: str) -> Any:
+        raise InputError(why)
+
     def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
         return {}
+
+    def pictures(self, pictures: Iterable[Image.Image]) -> list[dict[str, Any]]:
+        return []
 
     def save(self, images: torch.Tensor, folder: Path, stem: str, replace: bool = True) -> list[dict[str, str]]:
         """Write float32 [batch, height, width, 3] in 0..1 as numbered PNG files; give ComfyUI's description of them.

@@ -10,7 +10,9 @@ from ..training import Dataset, sources
 from ..training.pictures import batch_of, grid
 from ..training.segmentation.pictures import labelled
 from ..training.statistics import WEIGHTINGS, class_weights, statistics_picture, statistics_table
+from .canvas.samples import shown
 from .host import host, image_from_pil, readable, watch
+from .support.figures import balance
 from .support.widgets import number, seed, size
 from .support.wires import DatasetWire
 
@@ -229,7 +231,7 @@ class DatasetPreview(io.ComfyNode):
         if dataset.task == "segmentation":
             pictures = labelled(dataset, split, count, seed)
         image = image_from_pil(grid(pictures, names))
-        return io.NodeOutput(image, ui=host().preview(image, cls))
+        return io.NodeOutput(image, ui={**host().preview(image, cls), **shown(dataset, split, seed)})
 
 
 class DatasetToImages(io.ComfyNode):
@@ -280,9 +282,9 @@ class DatasetStatistics(io.ComfyNode):
     def execute(cls, dataset: Dataset) -> io.NodeOutput:
         table = statistics_table(dataset)
         if dataset.task == "regression":
-            return io.NodeOutput(table, torch.zeros(1, 64, 64, 3), ui={"text": [table]})
+            return io.NodeOutput(table, torch.zeros(1, 64, 64, 3), ui={"text": [table], **balance(dataset)})
         chart = image_from_pil(statistics_picture(dataset))
-        return io.NodeOutput(table, chart, ui={**host().preview(chart, cls), "text": [table]})
+        return io.NodeOutput(table, chart, ui={**host().preview(chart, cls), "text": [table], **balance(dataset)})
 
 
 class ClassWeights(io.ComfyNode):

@@ -22,6 +22,7 @@ from .host import host, watch, writable
 from .support.checkpoints import PRECISIONS, checkpoint, checkpoint_names, stable_diffusion
 from .support.checkpoints import WHERE as WHERE_TO_PUT
 from .support.inverted import Inverted
+from .support.views import compared, versions
 from .support.widgets import number, size
 from .support.wires import chosen, options
 
@@ -254,7 +255,13 @@ class EditWithPrompt(io.ComfyNode):
         maps = [restored_plane(prepared, torch.stack([r.attention[number] for r in results])) for number in range(len(targets))]  # fmt: skip
         rebuilt = restore(prepared, torch.stack([result.source for result in results]))
         host().text(cls.hidden.unique_id, f"{len(results)} × {', '.join(named)}")
-        return io.NodeOutput([restore(prepared, images) for images in by_word], maps, named, rebuilt)
+        edited = [restore(prepared, images) for images in by_word]
+        pairs = (
+            pair
+            for word, after in zip(named, edited, strict=True)
+            for pair in versions(prepared.stitch.images, after, word)
+        )
+        return io.NodeOutput(edited, maps, named, rebuilt, ui=compared(pairs))
 
 
 def word_list(text: str, target: str) -> list[str]:
@@ -348,7 +355,8 @@ class EditFromExample(io.ComfyNode):
                         0
                     ]
                 )
-        return io.NodeOutput(inversion.pasted(torch.stack(results), mask, blend))
+        edited = inversion.pasted(torch.stack(results), mask, blend)
+        return io.NodeOutput(edited, ui=compared(versions(inversion.prepared.stitch.images, edited)))
 
 
 NODES: list[type[io.ComfyNode]] = [LoadDiffusionModel, InvertImage, EditWithPrompt, EditFromExample]

@@ -25,6 +25,7 @@ from ..imaging.erase import (
 from ..imaging.weights import download as fetch
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
+from .support.views import compared, versions
 from .support.widgets import as_list, first, size
 
 LaMaWire = io.Custom("VISIONSMITH_LAMA")
@@ -162,7 +163,8 @@ class RemoveObject(io.ComfyNode):
             cls.hidden.unique_id,
             f"{regions} region{'s' * (regions > 1)} · {name}" if regions else "The mask is empty: nothing was erased.",
         )
-        return io.NodeOutput(pictures, changed)
+        pairs = (pair for (image, _), after in zip(jobs, pictures, strict=True) for pair in versions(image, after))
+        return io.NodeOutput(pictures, changed, ui=compared(pairs))
 
 
 def chosen_fill(method: str, lama: Fill | None) -> Fill:

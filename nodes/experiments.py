@@ -19,6 +19,7 @@ from ..training.results import Results
 from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
 from .host import host, image_from_pil, readable, writable
+from .support.figures import results_table
 from .support.widgets import size
 from .support.wires import DatasetWire, LossWire, NetworkWire, OptimizerWire, RunWire
 from .training import METRIC_TOOLTIP, on_devices
@@ -111,6 +112,7 @@ class ExperimentNode(io.ComfyNode):
         text = f"best by {', '.join(used)} on {on}: {row.model}, {row.dataset}, {row.loss}, seed {row.seed}"
         host().text(node, text)
         ui = {**host().preview(picture, cls), "text": [f"{text}\n\n{results.text()}"], "headline": [text]}
+        ui |= results_table(results, best=text)
         return io.NodeOutput(best, results.markdown(), picture, str(folder), ui=ui)
 
 
@@ -171,9 +173,8 @@ class FindBest(io.ComfyNode):
         text = f"{row.model}, {row.dataset}, {row.loss}, seed {row.seed}, epoch {row.best_epoch}: {values} on {on}"
         host().text(cls.hidden.unique_id, text)
         table = results.text(by)
-        return io.NodeOutput(
-            network, run, table, ", ".join(by), ui={"text": [f"{text}\n\n{table}"], "headline": [f"best: {text}"]}
-        )
+        ui = {"text": [f"{text}\n\n{table}"], "headline": [f"best: {text}"]}
+        return io.NodeOutput(network, run, table, ", ".join(by), ui=ui | results_table(results, by, f"best: {text}"))
 
 
 def experiment_folder(name: str) -> Path:

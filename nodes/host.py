@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -83,8 +83,20 @@ class Host(Protocol):
         """Save float32 [batch, height, width, 3] in 0..1 as previews; give the `ui` entry of the node that shows them."""
         ...
 
+    def nothing(self, why: str) -> Any:
+        """What an output carries that has nothing to give: nodes behind it do not run and say why, where this host can show pictures
+        beside such a failure; elsewhere InputError is raised."""
+        ...
+
     def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
         """Save float32 [height, width, 3 or 4] for an editor that draws on it; its `ui` entry, empty where there is no canvas."""
+        ...
+
+    def pictures(self, pictures: Iterable[Image.Image]) -> list[dict[str, Any]]:
+        """Save pictures for a panel on the canvas; ComfyUI's description of each file, with its width and height.
+
+        Those with a palette keep it and what is transparent. Where there is no canvas, none is looked at, and the list is empty.
+        """
         ...
 
 
@@ -166,15 +178,29 @@ class ComfyHost:
 
         return ui.PreviewImage(images, cls=node).as_dict()
 
+    def nothing(self, why: str) -> Any:
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        return ExecutionBlocker(why)
+
     def backdrop(self, image: torch.Tensor) -> dict[str, Any]:
         height, width = image.shape[:2]
         array = (image[..., :3].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
         picture = Image.fromarray(array)
         picture.thumbnail((BACKDROP_SIDE, BACKDROP_SIDE))
-        file = self.folder("temp") / f"visionsmith-{uuid.uuid4().hex}.jpg"
-        picture.save(file, quality=85)
-        entry = {"filename": file.name, "subfolder": "", "type": "temp", "width": width, "height": height}
-        return {"visionsmith_picture": [entry]}
+        return {"visionsmith_picture": [self._saved(picture) | {"width": width, "height": height}]}
+
+    def pictures(self, pictures: Iterable[Image.Image]) -> list[dict[str, Any]]:
+        return [self._saved(picture) for picture in pictures]
+
+    def _saved(self, picture: Image.Image) -> dict[str, Any]:
+        suffix, how = ("png", {}) if picture.mode == "P" else ("jpg", {"quality": 90})
+        folder = self.folder("temp")
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"visionsmith-{uuid.uuid4().hex}.{suffix}"
+        picture.save(file, **how)
+        width, height = picture.size
+        return {"filename": file.name, "subfolder": "", "type": "temp", "width": width, "height": height}
 
 
 _host: Host = ComfyHost()
@@ -268,6 +294,24 @@ def writable(name: str, under: str = "output") -> Path:
             f"{name!r} is not a place below ComfyUI's {under} folder; give a relative name such as networks/mine."
         )
     return path
+
+
+def writable_mask(path: Path) -> Path:
+    """`path`, where the mask of a picture may be saved: below the input or output folder or a folder of ``VISIONSMITH_DATA_ROOTS``.
+
+    The one rule by which something is written outside of output and models. Links are followed before that is judged.
+
+    Raises:
+        InputError: The path leads outside.
+    """
+    roots = [host().folder(kind).resolve() for kind in ("input", "output")] + data_roots()
+    found = path.resolve()
+    if not any(found.is_relative_to(root) and found != root for root in roots):
+        raise InputError(
+            f"{path.name} would be saved outside the folders where masks may be saved; put the pictures below ComfyUI's input or output folder, or "
+            f"list their parent in the environment variable VISIONSMITH_DATA_ROOTS."
+        )
+    return found
 
 
 def image_from_pil(picture: Image.Image) -> torch.Tensor:

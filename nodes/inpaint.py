@@ -14,6 +14,7 @@ from ..imaging.stable_diffusion.repaint import model_size
 from .host import host, watch
 from .support import inpaint_model
 from .support.checkpoints import PRECISIONS, WHERE, checkpoint, checkpoint_names, stable_diffusion
+from .support.views import compared, versions
 from .support.widgets import number, seed, size
 from .support.wires import BoundingBoxes, chosen, options
 
@@ -142,7 +143,8 @@ class InpaintStitch(io.ComfyNode):
     def execute(cls, stitch: Stitch, image: torch.Tensor) -> io.NodeOutput:
         if not stitch.regions:
             host().text(cls.hidden.unique_id, NOTHING)
-        return io.NodeOutput(stitch_crops(stitch, image))
+        whole = stitch_crops(stitch, image)
+        return io.NodeOutput(whole, ui=compared(versions(stitch.images, whole)))
 
 
 class PrepareInpaintModel(io.ComfyNode):
@@ -285,13 +287,13 @@ class DiffusersInpaint(io.ComfyNode):
         checkpoint(model)
         if not crop_masked(image, mask, where).stitch.regions:  # and bad masks are told of before a model is loaded
             host().text(cls.hidden.unique_id, NOTHING)
-            return io.NodeOutput(image, [[] for _ in image])
+            return io.NodeOutput(image, [[] for _ in image], ui=compared(()))
         how = Repaint(prompt, negative_prompt, strength, steps, guidance, seed, sampler)
         loaded, device = stable_diffusion(model, precision), host().device()
         with loaded.on_device(device):
             painted, crops = repaint(loaded, image, mask, how, model_size(loaded, size, where), device, watch(cls))
         host().text(cls.hidden.unique_id, summary(crops))
-        return io.NodeOutput(painted, boxes(crops.stitch))
+        return io.NodeOutput(painted, boxes(crops.stitch), ui=compared(versions(crops.stitch.images, painted)))
 
 
 NODES: list[type[io.ComfyNode]] = [InpaintCrop, PrepareInpaintModel, InpaintStitch, DiffusersInpaint]

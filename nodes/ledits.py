@@ -12,6 +12,7 @@ from ..nn_layers.errors import InputError
 from ..replace import ordinary
 from .edit import DiffusionWire, word_list
 from .host import host, watch
+from .support.views import compared, versions
 from .support.widgets import number, seed, size
 
 
@@ -64,7 +65,9 @@ class LeditsEdit(io.ComfyNode):
                 tell = watch(cls, index, len(prepared.images))
                 results.append(edit_with_ledits(model, picture, concepts, how, tell))
         by_word = zip(*results, strict=True)
-        return io.NodeOutput([restore(prepared, torch.stack(images)) for images in by_word], named)
+        edited = [restore(prepared, torch.stack(images)) for images in by_word]
+        pairs = (pair for word, after in zip(named, edited, strict=True) for pair in versions(image, after, word))
+        return io.NodeOutput(edited, named, ui=compared(pairs))
 
 
 NODES: list[type[io.ComfyNode]] = [LeditsEdit]

@@ -22,6 +22,7 @@ from .data import dataset_output, given, split_inputs
 from .host import host, image_from_pil, readable, watch
 from .network import network_input
 from .support.drawing import short_count
+from .support.views import predicted_gallery
 from .support.widgets import number, seed, size
 from .support.wires import BoundingBoxes, DatasetWire, NetworkWire, ReportWire, chosen, options
 
@@ -287,7 +288,7 @@ class PredictSegmentation(io.ComfyNode):
         table = defect_table(boxes)
         overlay = painted(images.cpu(), found.masks, found.colors)
         masks = [(found.masks == i).float() for i in range(1, len(defects) + 1)]
-        shown = {**host().preview(overlay, cls), "text": [table]}
+        shown = {**host().preview(overlay, cls), "text": [table], **predicted_gallery(images, found)}
         return io.NodeOutput(mask, masks, probability, boxes, overlay, table, ui=shown)
 
 

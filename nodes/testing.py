@@ -15,6 +15,8 @@ from ..training.segmentation.pictures import worst_masks
 from .data import dataset_input
 from .host import host, image_from_pil, watch
 from .network import network_input
+from .support.figures import confusion
+from .support.views import tested_gallery
 from .support.widgets import size
 from .support.wires import LossWire, ReportWire
 
@@ -69,6 +71,7 @@ class Test(io.ComfyNode):
         pictures = [image_from_pil(picture) for picture in report_pictures(report, dataset)]
         images = [entry for picture in pictures for entry in host().preview(picture, cls)["images"]]
         shown = {"images": images, "text": [report.table()], "headline": [headline]}
+        shown |= confusion(report) | tested_gallery(report, dataset)
         return io.NodeOutput(report, report.table(), *pictures, score, ui=shown)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RIGHT, MISSED, IMAGINED, CONFUSED = 1, 2, 3, 4
 ERROR_COLORS: tuple[Color, ...] = ((0, 0, 0), (70, 190, 100), (235, 80, 60), (70, 130, 240), (240, 190, 40))
+ERROR_NAMES = ("background", "found", "missed", "false alarm", "wrong class")
 TILE = 220
 
 
@@ -46,19 +47,44 @@ def worst_masks(report: SegmentationReport, dataset: Dataset) -> Image.Image:
             overlay(picture, example.predicted, report.colors),
             overlay(picture, kind, ERROR_COLORS, 0.8),
         )
-        pictures += [_small(part) for part in shown]  # a large picture must not be kept four times for each example
+        pictures += [
+            within(part, 2 * TILE) for part in shown
+        ]  # a large picture must not be kept four times for each example
         found, missed = int((kind == RIGHT).sum()), int((kind == MISSED).sum())
         captions += [example.name.split("/")[-1], "truth", "network", f"{found} found, {missed} missed"]
     return grid(pictures, captions, columns=4, tile=TILE)
 
 
-def _small(picture: Tensor) -> Tensor:
-    """A picture uint8 [channels, height, width], made smaller if it is more than twice as large as it will be shown."""
-    scale = 2 * TILE / max(picture.shape[-2:])
-    if scale >= 1:
+def within(picture: Tensor, side: int) -> Tensor:
+    """A picture uint8 [channels, height, width], made smaller if its longer side has more than `side` pixels."""
+    size = _fitted(picture.shape[-2:], side)
+    if size == tuple(picture.shape[-2:]):
         return picture
-    size = [max(1, round(side * scale)) for side in picture.shape[-2:]]
-    return F.interpolate(picture[None].float(), size, mode="area")[0].round().to(torch.uint8)
+    step = max(
+        1, max(picture.shape[-2:]) // (4 * side)
+    )  # the whole of a very large picture would not fit into memory as floats
+    return F.interpolate(picture[None, :, ::step, ::step].float(), size, mode="area")[0].round().to(torch.uint8)
+
+
+def mask_layer(mask: Tensor, colors: Sequence[Color], side: int) -> Image.Image:
+    """A mask uint8 [height, width] as a picture to lay over another, of at most `side` pixels: what is background or ignored is transparent.
+
+    Where a smaller pixel has several classes it takes the highest, so that a crack of one pixel does not vanish.
+    """
+    mask = mask.masked_fill(mask == IGNORE, 0)
+    size = _fitted(mask.shape, side)
+    if size != tuple(mask.shape):
+        mask = F.adaptive_max_pool2d(mask[None, None].float(), size)[0, 0].to(torch.uint8)
+    layer = Image.fromarray(mask.numpy(), "P")
+    layer.putpalette([value for color in colors for value in color])
+    layer.info["transparency"] = bytes([0] + [255] * (len(colors) - 1))
+    return layer
+
+
+def _fitted(size: Sequence[int], side: int) -> tuple[int, int]:
+    """Height and width, scaled down so that neither is larger than `side`."""
+    scale = min(1.0, side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def labelled(dataset: Dataset, split: str, count: int, seed: int = 0) -> list[Tensor]:
