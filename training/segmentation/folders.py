@@ -12,7 +12,7 @@ from ...nn_layers.errors import InputError
 from ..dataset import SPLITS, Dataset
 from ..mapped import opened
 from ..sources import PICTURES, SPLIT_FOLDERS, OnProgress, count_pictures, name_some, shares, subfolders, unreadable
-from .masks import Color, MaskFile, NoDefect, find_coding, palette_of, parse_colors
+from .masks import Coding, Color, MaskFile, NoDefect, coding_of, find_coding, holds_numbers, palette_of, parse_colors
 from .samples import Mask, MaskedFiles, MaskedTensors, pixel_counts, segmentation_dataset
 
 IMAGE_FOLDERS = ("images", "img_dir", "imgs", "image", "jpegimages", "pictures")
@@ -79,7 +79,8 @@ def masked_folder(
         raise InputError(f"train of {folder.name} has no picture with a mask; add masks, or set missing to background.")
     table = parse_colors(colors)
     found_out = coding == "auto" and not table
-    coding = find_coding(looked_at.watched(files), "colors" if table and coding == "auto" else coding)
+    others = (mask for mask in looked_at.watched(files) if not holds_numbers(mask))
+    coding = find_coding(others, "colors" if table and coding == "auto" else coding)
     if coding == "colors" and not table:
         raise InputError("coding is colors, but colors is empty; give a line per class, such as: crack 255 0 0.")
     drawn_in = tuple(value for _, value in table) if coding == "colors" else ()
@@ -99,9 +100,8 @@ def masked_folder(
 
 
 def _palette(file: Path) -> tuple[Color, ...]:
-    """The colours of a palette file, unless they are just its numbers as shades of grey, in which nobody could tell classes apart."""
-    colors = palette_of(file)
-    return () if all(color == (i, i, i) for i, color in enumerate(colors)) else colors
+    """The colours of a palette file, unless nobody could tell classes apart by them."""
+    return palette_of(file) if holds_numbers(file) else ()
 
 
 def _refuse_gaps(folder: Path, counts: torch.Tensor) -> None:
@@ -121,24 +121,44 @@ def find_pairs(folder: Path, images: str = "", masks: str = "") -> dict[str, lis
     Raises:
         InputError: There are no such folders, or no pictures.
     """
+    roots = find_roots(folder, images, masks)
+    pairs = {split: pairs_of(places) for split, places in roots.items()}
+    divided = len(roots) > 1 or roots["train"][0].parent != folder
+    return pairs if divided else _listed(folder, pairs["train"]) or pairs
+
+
+def find_roots(
+    folder: Path, images: str = "", masks: str = "", unlabelled: bool = False
+) -> dict[str, tuple[Path, Path]]:
+    """Split → its folder of pictures and its folder of masks; one split called "train" where the folder has none of its own.
+
+    Args:
+        unlabelled: The folder of masks need not be there; then it is where it will be.
+
+    Raises:
+        InputError: There are no such folders.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; choose one that holds a folder of pictures and a folder of masks.")
     outer = {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in subfolders(folder) if sub.name.lower() in SPLIT_FOLDERS}
     if "train" in outer and _named(outer["train"], images, IMAGE_FOLDERS):
-        return {split: _pairs(_need(sub, images, masks)) for split, sub in outer.items()}
-    roots = _need(folder, images, masks)
+        return {split: _need(sub, images, masks, unlabelled) for split, sub in outer.items()}
+    roots = _need(folder, images, masks, unlabelled)
     inner, beside = (
         {SPLIT_FOLDERS[sub.name.lower()]: sub for sub in subfolders(root) if sub.name.lower() in SPLIT_FOLDERS}
+        if root.is_dir()
+        else {}
         for root in roots
     )
     if "train" in inner:
-        return {split: _pairs((sub, beside.get(split, roots[1] / sub.name))) for split, sub in inner.items()}
-    pairs = _pairs(roots)
-    return _listed(folder, pairs) or {"train": pairs}
+        return {split: (sub, beside.get(split, roots[1] / sub.name)) for split, sub in inner.items()}
+    return {"train": roots}
 
 
-def _need(folder: Path, images: str, masks: str) -> tuple[Path, Path]:
-    found = _named(folder, images, IMAGE_FOLDERS), _named(folder, masks, MASK_FOLDERS)
+def _need(folder: Path, images: str, masks: str, unlabelled: bool = False) -> tuple[Path, Path]:
+    found = [_named(folder, images, IMAGE_FOLDERS), _named(folder, masks, MASK_FOLDERS)]
+    if unlabelled and found[0] and not found[1]:
+        found[1] = folder / _new_masks(found[0], masks)
     for root, wanted, usual, what in zip(
         found, (images, masks), (IMAGE_FOLDERS, MASK_FOLDERS), ("images", "masks"), strict=True
     ):
@@ -146,7 +166,14 @@ def _need(folder: Path, images: str, masks: str) -> tuple[Path, Path]:
             have = ", ".join(sub.name for sub in subfolders(folder)) or "none"
             name = f"no folder {wanted!r}" if wanted else f"no folder of {what} (such as {usual[0]} or {usual[1]})"
             raise InputError(f"{folder} has {name}; its folders are: {have}; name the right one in {what}.")
-    return found
+    return found[0], found[1]
+
+
+def _new_masks(images: Path, wanted: str) -> str:
+    """The name of a folder of masks that is not there yet."""
+    if wanted and (Path(wanted).name != wanted or wanted.startswith(".")):
+        raise InputError(f"masks is {wanted!r}, which is no name of a folder; give one such as masks.")
+    return wanted or ("ann_dir" if images.name.lower() == "img_dir" else "masks")
 
 
 def _named(folder: Path, wanted: str, usual: Sequence[str]) -> Path | None:
@@ -154,7 +181,12 @@ def _named(folder: Path, wanted: str, usual: Sequence[str]) -> Path | None:
     return next((by_name[name] for name in ([wanted.lower()] if wanted else usual) if name in by_name), None)
 
 
-def _pairs(roots: tuple[Path, Path]) -> list[Pair]:
+def pairs_of(roots: tuple[Path, Path]) -> list[Pair]:
+    """The pictures of a folder of pictures and a folder of masks, each with its mask or None.
+
+    Raises:
+        InputError: There are no pictures.
+    """
     images, masks = roots
     by_name = {path.relative_to(masks).with_suffix("").as_posix(): path for path in _pictures(masks)}
     pairs = []
@@ -266,7 +298,7 @@ class _Looking:
 
 
 def _samples(
-    pairs: list[Pair], reading: tuple[str, tuple[Color, ...]], color: bool, looked_at: _Looking
+    pairs: list[Pair], reading: tuple[Coding, tuple[Color, ...]], color: bool, looked_at: _Looking
 ) -> MaskedFiles:
     masks: list[Mask] = []
     counts = []
@@ -276,7 +308,7 @@ def _samples(
             mode, orientation = image.mode, image.getexif().get(EXIF_ORIENTATION, 1)
         turned = orientation in ROTATED
         size = (width, height) if turned else (height, width)
-        mask: Mask = MaskFile(file, *reading) if file else NoDefect(*size)
+        mask: Mask = MaskFile(file, coding_of(file, *reading), reading[1]) if file else NoDefect(*size)
         values = mask.read()
         if tuple(values.shape) != size:
             _refuse_size(picture, file, size, tuple(values.shape), turned)

@@ -162,10 +162,27 @@ def palette_of(path: Path) -> tuple[Color, ...]:
         with opened(path) as picture:
             if picture.mode != "P":
                 return ()
-            flat = picture.getpalette() or []
+            known = picture.palette  # of a PNG, without decoding it
+            flat = known.palette if known is not None and known.rawmode == "RGB" else picture.getpalette() or []
     except UNREADABLE as error:
         raise InputError(f"mask {path} cannot be read ({error}); replace the file or remove it.") from error
     return tuple(zip(*[iter(flat)] * 3, strict=False))
+
+
+def holds_numbers(path: Path) -> bool:
+    """Whether a mask is a palette file with colours of its own, so that its values are class numbers; a palette of greys says nothing."""
+    return any(color != (i, i, i) for i, color in enumerate(palette_of(path)))
+
+
+def coding_of(path: Path, coding: Coding, colors: Sequence[Color] = ()) -> Coding:
+    """How one mask is read in a folder of masks that are read by `coding`: drawn masks may lie among others.
+
+    Args:
+        colors: The colour table for "colors"; a palette that begins with it is read by its numbers, of which 255 does not count.
+    """
+    if coding == "index" or not holds_numbers(path):
+        return coding
+    return coding if coding == "colors" and palette_of(path)[: len(colors)] != tuple(colors) else "index"
 
 
 def find_coding(paths: Iterable[Path], wanted: str) -> Coding:
