@@ -124,7 +124,7 @@ def run_file(options: argparse.Namespace) -> int:
     fingerprint, name = fingerprint_of(plan["model"]), str(plan.get("name") or options.file.stem)
     key = run_key(fingerprint, concepts, settings)
     folder = plan["output"] / "finetune" / folder_name(name, key)
-    if not is_finished(folder, key, settings.steps):
+    if not is_finished(folder, key, settings):
         model = load_stable_diffusion(plan["model"], torch.float32, [options.file.resolve().parent])
         weights.forget("stable-diffusion")
         parts = Parts.of(model.pipeline, model.name, fingerprint)

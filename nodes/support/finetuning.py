@@ -41,7 +41,7 @@ def train(node: type, model: str, concepts: Concepts, name: str, settings: Finet
     fingerprint = fingerprint_of(path)
     key = run_key(fingerprint, concepts, settings)
     folder = writable(f"finetune/{folder_name(name, key)}")
-    if not is_finished(folder, key, settings.steps):
+    if not is_finished(folder, key, settings):
         live = _Live(node, concepts, settings)
         with gradients():
             parts = own_parts(path, fingerprint)

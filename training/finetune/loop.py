@@ -6,29 +6,25 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...nn_layers.errors import InputError
 from ...nn_layers.files import atomic
-from ..checkpoint import load_checkpoint, save_checkpoint
 from ..fit import CHECK_STEPS_ON_GPU
-from ..run import LAST, SETTINGS, Curve, read_state
+from ..run import SETTINGS
 from .batches import Batch, Batches
 from .concepts import Concepts
+from .keeper import COPIES, Keeper
 from .lora import add_lora
 from .optimizer import build_optimizer
-from .output import FOLDER, need_space, write_checkpoint, write_folder, write_tables
+from .output import need_space
 from .parts import Parts, noisy, target_of, weigh
 from .samples import make_class_pictures, sample_round, with_class_pictures
 from .settings import FinetuneSettings, check, run_key
-
-SAVE_SECONDS = 60.0
-SAVE_SHARE = 0.01  # of the time, at most, goes into saving between two checkpoints, however large the network
 
 
 @dataclass(slots=True)
@@ -45,18 +41,6 @@ class Step:
     rate: float = 0.0
     stage: str = "train"
     samples: tuple[Path, ...] = ()
-
-
-@dataclass
-class _At:
-    """How far it has come: optimizer steps, the loss by step, and seconds."""
-
-    step: int = 0
-    curve: Curve = field(default_factory=Curve)
-    seconds: float = 0.0
-
-    def described(self) -> dict[str, Any]:
-        return {"step": self.step, "curve": asdict(self.curve), "seconds": self.seconds}
 
 
 def finetune(
@@ -94,9 +78,12 @@ def finetune(
             concepts = with_class_pictures(concepts, classes)
         weights, holder = _trainable(parts, settings, fabric)
         optimizer, notes = build_optimizer(weights, settings)
-        need_space(folder, 3 * sum(weight.nbytes for weight in weights))
-        at = _begin(folder, key, parts, concepts, settings, [*warnings, *notes], holder, optimizer, leads)
-        material, keeps_texts = Batches(parts, concepts, settings), not settings.train_text
+        need_space(folder, COPIES * sum(weight.nbytes for weight in weights))
+        keeper = Keeper(folder, name, key, parts, concepts, settings, holder, optimizer, leads)
+        keeper.resume()
+        if leads:
+            _describe(folder, key, parts, concepts, settings, [*warnings, *notes])
+        at, material, keeps_texts = keeper.at, Batches(parts, concepts, settings), not settings.train_text
         if settings.cache:
             for done, count in material.prepare((*settings.prompts, settings.negative), keeps_texts):
                 yield Step(done, count, stage="prepare")
@@ -104,27 +91,24 @@ def finetune(
                 parts.place([parts.vae], torch.device("cpu"))
         if keeps_texts and settings.cache:
             parts.place(parts.texts, torch.device("cpu"))
-        sound, kept, took = True, time.monotonic(), 0.0
-
-        def save(state: str) -> None:
-            if leads:
-                save_checkpoint(folder / LAST, holder, optimizer, None, {"key": key, "state": state, **at.described()})
-                write_tables(folder, at.curve, settings)
-
-        if at.step >= settings.steps and leads:  # fewer steps than are done: stop and keep
-            write_checkpoint(parts, concepts, settings, folder, name, key, at.step)
-            save("done")
+        if at.step >= settings.steps:  # its files were not written yet, or fewer steps are wanted than are done
+            keeper.finish()
+        sound, looks_every, seen = True, _looks_every(fabric.device), at.step
+        unseen = torch.zeros((), device=fabric.device)  # the sum of the losses after step `seen`
         try:
             if at.step == 0 and settings.sample_every and settings.prompts:
                 files = sample_round(parts, concepts, settings, folder, 0, fabric) if leads else ()
                 yield Step(0, settings.steps, stage="sample", samples=files)
             while at.step < settings.steps:
-                began, rate = time.monotonic(), settings.rate(at.step)
+                began, rate, number = time.monotonic(), settings.rate(at.step), at.step + 1
                 sound = False  # until the step is whole, what is in memory must not be saved
                 loss = _step(parts, material, settings, fabric, at.step, keeps_texts)
-                at_limit = fabric.device.type == "cpu" or (at.step + 1) % CHECK_STEPS_ON_GPU == 0
-                if at_limit and not math.isfinite(float(loss)):
-                    raise InputError(_diverged(at.step + 1, settings))
+                unseen, due = unseen + loss, keeper.due(number)
+                if due or number % looks_every == 0:
+                    if not math.isfinite(mean := float(unseen) / (number - seen)):
+                        raise InputError(_diverged(number, settings))
+                    at.curve.add(number, mean)
+                    unseen, seen = torch.zeros_like(unseen), number
                 _average(weights, fabric)
                 if settings.clip:
                     torch.nn.utils.clip_grad_norm_(weights, settings.clip)
@@ -132,32 +116,23 @@ def finetune(
                     group["lr"] = rate
                 optimizer.step()
                 optimizer.zero_grad()
-                at.step, sound = at.step + 1, True
-                if at_limit:
-                    at.curve.add(at.step, float(loss))
+                at.step, sound, keeper.unsaved = number, True, True
                 at.seconds += time.monotonic() - began
-                last = at.step >= settings.steps
-                if at.step % settings.save_every == 0 or last:
-                    if leads:
-                        write_checkpoint(parts, concepts, settings, folder, name, key, at.step)
-                        if last and settings.as_folder and not settings.is_lora:
-                            write_folder(parts, folder / FOLDER)
-                    save("done" if last else "running")
-                    kept = time.monotonic()
-                elif time.monotonic() - kept > max(SAVE_SECONDS, took / SAVE_SHARE):
-                    before = time.monotonic()
-                    save("running")
-                    kept = time.monotonic()
-                    took = kept - before
+                if due:
+                    keeper.save()
                 yield Step(at.step, settings.steps, loss, rate)
+                last = at.step >= settings.steps
                 if settings.sample_every and settings.prompts and (at.step % settings.sample_every == 0 or last):
                     files = sample_round(parts, concepts, settings, folder, at.step, fabric) if leads else ()
                     yield Step(at.step, settings.steps, loss, rate, "sample", files)
         finally:
-            if sound and 0 < at.step < settings.steps:
-                save("running")
-                if settings.is_lora and leads:
-                    write_checkpoint(parts, concepts, settings, folder, name, key, at.step)
+            if sound and math.isfinite(float(unseen)):
+                keeper.keep()
+
+
+def _looks_every(device: torch.device) -> int:
+    """Steps between two looks at the loss."""
+    return 1 if device.type == "cpu" else CHECK_STEPS_ON_GPU
 
 
 def _machine(settings: FinetuneSettings):
@@ -193,8 +168,14 @@ def _trainable(parts: Parts, settings: FinetuneSettings, fabric) -> tuple[list[n
     for module in whole:
         module.train()
         if settings.checkpointing:
-            enable = getattr(module, "enable_gradient_checkpointing", None) or module.gradient_checkpointing_enable
-            enable()
+            names = (
+                "enable_gradient_checkpointing",
+                "activation_checkpointing_enable",
+                "gradient_checkpointing_enable",
+            )
+            next(
+                getattr(module, name) for name in names if hasattr(module, name)
+            )()  # diffusers'; transformers', 5 and 4
     return weights, holder
 
 
@@ -247,35 +228,27 @@ def _average(weights: list[nn.Parameter], fabric) -> None:
         gradient.copy_((mean / fabric.world_size).view_as(gradient))
 
 
-def _begin(
-    folder: Path, key: str, parts: Parts, concepts: Concepts, settings: FinetuneSettings, warnings: list[str], holder, optimizer, leads: bool
-) -> _At:  # fmt: skip
-    """Go on with the fine-tuning in `folder` if it is this one, otherwise begin it there; settings.json says what was set last."""
-    at, files = _At(), (folder / LAST, folder / SETTINGS)
-    if all(file.is_file() for file in files) and read_state(folder / LAST).get("key") == key:
-        state = load_checkpoint(folder / LAST, holder, optimizer, None)
-        at = _At(state["step"], Curve(**state["curve"]), state["seconds"])
-    elif leads:
-        (folder / LAST).unlink(missing_ok=True)
-    if leads:
-        described = {
-            "kind": "finetune",
-            "key": key,
-            "base": parts.name,
-            "base_kind": parts.kind,
-            "base_fingerprint": parts.fingerprint,
-            "channels": parts.channels,
-            "dataset": concepts.name,
-            "dataset_hash": concepts.fingerprint,
-            "pictures": len(concepts),
-            "masks": concepts.masked,
-            "prompts": [concept.prompt for concept in concepts.concepts],
-            "settings": asdict(settings),
-            "warnings": warnings,
-        }
-        with atomic(folder / SETTINGS) as path:
-            path.write_text(json.dumps(described, indent=1), encoding="utf-8")
-    return at
+def _describe(
+    folder: Path, key: str, parts: Parts, concepts: Concepts, settings: FinetuneSettings, warnings: list[str]
+) -> None:
+    """Write settings.json: what was set last."""
+    described = {
+        "kind": "finetune",
+        "key": key,
+        "base": parts.name,
+        "base_kind": parts.kind,
+        "base_fingerprint": parts.fingerprint,
+        "channels": parts.channels,
+        "dataset": concepts.name,
+        "dataset_hash": concepts.fingerprint,
+        "pictures": len(concepts),
+        "masks": concepts.masked,
+        "prompts": [concept.prompt for concept in concepts.concepts],
+        "settings": asdict(settings),
+        "warnings": warnings,
+    }
+    with atomic(folder / SETTINGS) as path:
+        path.write_text(json.dumps(described, indent=1), encoding="utf-8")
 
 
 def _diverged(step: int, settings: FinetuneSettings) -> str:

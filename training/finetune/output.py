@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from safetensors import SafetensorError
 
 from ...nn_layers.errors import InputError
 from ...nn_layers.files import atomic
@@ -60,12 +62,38 @@ def write_checkpoint(
 
 
 def write_folder(parts: Parts, folder: Path) -> None:
-    """Write the model as a folder that diffusers reads."""
+    """Write the model as a folder that diffusers reads.
+
+    Raises:
+        InputError: The disk has too little room.
+    """
     from .samples import painter
 
-    with atomic(folder) as place:
-        shutil.rmtree(folder, ignore_errors=True)
+    need_space(folder.parent, sum(w.nbytes for m in (parts.unet, parts.vae, *parts.texts) for w in m.parameters()))
+    with whole_folder(folder) as place:
         painter(parts, "ddim").save_pretrained(place)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder` that takes its place if the block succeeds, and goes if it does not.
+
+    Raises:
+        InputError: The disk is full or does not allow it.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        yield part
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{folder} could not be written ({error}); free some space or choose another place, and run again."
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _plain(settings: FinetuneSettings) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from ...nn_layers.files import atomic
 from ...nn_layers.storage import read_json
 from ..run import LAST, SETTINGS, read_state
 from . import kohya
-from .output import FOLDER, checkpoints, curves_picture, need_space, smoothed
+from .output import FOLDER, checkpoints, curves_picture, need_space, smoothed, whole_folder
 from .samples import contact_sheet, rounds
-from .settings import file_name
+from .settings import FinetuneSettings, file_name
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,15 @@ class FinetuneRun:
         )
 
 
-def is_finished(folder: Path, key: str, steps: int) -> bool:
-    """Whether `folder` holds this very fine-tuning with as many steps done."""
+def is_finished(folder: Path, key: str, settings: FinetuneSettings) -> bool:
+    """Whether `folder` holds this very fine-tuning with as many steps done, and every file that is wanted."""
     if not (folder / LAST).is_file():
         return False
     run = FinetuneRun.load(folder)
-    return run.settings["key"] == key and run.step >= steps and run.step in checkpoints(folder)
+    wants_folder = settings.as_folder and not settings.is_lora
+    if wants_folder and not (folder / FOLDER).is_dir():
+        return False
+    return run.settings["key"] == key and run.step >= settings.steps and run.step in checkpoints(folder)
 
 
 def list_runs(root: Path) -> list[FinetuneRun]:
@@ -168,8 +171,8 @@ def promote_folder(run: FinetuneRun, folder: Path, name: str) -> Path | None:
         place = folder / f"{file_name(name)}-{run.settings['key']}"
     need_space(folder, sum(file.stat().st_size for file in source.rglob("*") if file.is_file()))
     if not place.exists():
-        with atomic(place) as path:
-            shutil.copytree(source, path)
+        with whole_folder(place) as path:
+            shutil.copytree(source, path, dirs_exist_ok=True)
     return place
 
 

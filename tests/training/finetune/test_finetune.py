@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_models as tiny
 from visionsmith.nn_layers import InputError
 from visionsmith.training.checkpoint import read_state
-from visionsmith.training.finetune import DREAMBOOTH, LORA, FinetuneRun, finetune, kohya, output, runs, samples
+from visionsmith.training.finetune import DREAMBOOTH, LORA, FinetuneRun, finetune, keeper, kohya, output, runs, samples
 from visionsmith.training.finetune import loop as loop_module
 from visionsmith.training.finetune.settings import folder_name, run_key
 
@@ -98,12 +98,82 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_state(tmp_path, monkeypat
     assert len(train("SD 1", tiny.concepts(tmp_path / "p"), settings, tmp_path / "run", tmp_path)) == 4
 
 
-def test_no_space_for_the_next_checkpoint(tmp_path, monkeypatch):
-    usage = namedtuple("usage", "free")
-    monkeypatch.setattr(output.shutil, "disk_usage", lambda place: usage(2**20))
+def test_a_loss_between_two_looks_is_never_saved(tmp_path, monkeypatch):
+    """On a GPU the loss is looked at now and then only, and always before a save."""
+    honest, calls = loop_module.batch_loss, []
+
+    def sometimes(*given):
+        calls.append(1)
+        return honest(*given) * (float("nan") if len(calls) == 4 else 1)
+
+    monkeypatch.setattr(loop_module, "batch_loss", sometimes)
+    monkeypatch.setattr(loop_module, "_looks_every", lambda device: 1000)
+    concepts, settings = tiny.concepts(tmp_path / "p"), tiny.quick(steps=9, save_every=3, **NO_PRIOR)
+    with pytest.raises(InputError, match="the loss became infinite or no number at step 6"):
+        train("SD 1", concepts, settings, tmp_path / "run", tmp_path)
+    assert [FinetuneRun.load(tmp_path / "run").step, *output.checkpoints(tmp_path / "run")] == [3, 3]
+
+    calls.clear()
+    with closing(finetune(tiny.parts("SD 1", tmp_path / "words"), concepts, settings, tmp_path / "run", "q")) as steps:
+        while next(steps).step < 8:  # Cancel when the weights are spoiled, and nobody has looked
+            pass
+    assert [FinetuneRun.load(tmp_path / "run").step, *output.checkpoints(tmp_path / "run")] == [6, 3, 6]
+
+
+GIB = 2**30
+USAGE = namedtuple("usage", "free")
+
+
+def test_no_space_to_begin(tmp_path, monkeypatch):
+    monkeypatch.setattr(output.shutil, "disk_usage", lambda place: USAGE(2**20))
     with pytest.raises(InputError, match=r"has 1 MiB left, but the next file takes .* MiB; free some space"):
         train("SD 1", tiny.concepts(tmp_path / "p"), tiny.quick(**NO_PRIOR), tmp_path / "run", tmp_path)
     assert not (tmp_path / "run" / "last.safetensors").exists()
+
+
+@pytest.mark.parametrize("preset", [LORA, DREAMBOOTH], ids=["lora", "dreambooth"])
+@pytest.mark.parametrize("step", [2, 4], ids=["midway", "last"])
+def test_no_space_for_the_next_checkpoint_loses_no_step(preset, step, tmp_path, monkeypatch):
+    """The state still fits, the files for ComfyUI do not: it is told, and the same training goes on from this very step."""
+    concepts = tiny.concepts(tmp_path / "p")
+    settings = tiny.quick(preset, steps=4, save_every=2, **{**NO_PRIOR, "as_folder": True})
+    train("SD 1", concepts, settings, tmp_path / "whole", tmp_path)
+    honest = keeper.write_checkpoint
+
+    def full(*given):
+        if given[-1] == step:
+            monkeypatch.setattr(output.shutil, "disk_usage", lambda place: USAGE(2**20))
+        try:
+            return honest(*given)
+        finally:
+            monkeypatch.setattr(output.shutil, "disk_usage", lambda place: USAGE(GIB))
+
+    monkeypatch.setattr(keeper, "write_checkpoint", full)
+    with pytest.raises(
+        InputError, match=r"the next file takes .* MiB; free some space and run again, it goes on where it was"
+    ):
+        train("SD 1", concepts, settings, tmp_path / "run", tmp_path)
+    assert FinetuneRun.load(tmp_path / "run").step == step
+    assert list(output.checkpoints(tmp_path / "run")) == [2][: step // 2 - 1]
+
+    monkeypatch.setattr(keeper, "write_checkpoint", honest)
+    assert len(train("SD 1", concepts, settings, tmp_path / "run", tmp_path)) == 4 - step
+    [found, wanted] = (load_file(FinetuneRun.load(tmp_path / name).checkpoint()) for name in ("run", "whole"))
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    key = run_key("fingerprint of SD 1", concepts, settings)
+    assert runs.is_finished(tmp_path / "run", key, settings)
+    if preset is DREAMBOOTH:
+        shutil.rmtree(tmp_path / "run" / "diffusers")
+        assert not runs.is_finished(tmp_path / "run", key, settings)
+
+
+def test_a_disk_that_fills_up_while_a_folder_is_written_leaves_the_old_one(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    with pytest.raises(InputError, match=r"model could not be written .*; free some space"), output.whole_folder(tmp_path / "model") as place:  # fmt: skip
+        (place / "half").touch()
+        raise OSError(28, "No space left on device")
+    assert [file.name for file in tmp_path.rglob("*")] == ["model", "old"]
 
 
 @pytest.mark.parametrize(
@@ -184,8 +254,8 @@ def test_runs_are_listed_promoted_and_pruned(tmp_path):
     [run] = runs.list_runs(root)
 
     assert run.folder.name == f"my-scratch-{key}"
-    assert runs.is_finished(folder, key, 3)
-    assert not runs.is_finished(folder, key, 4)
+    assert runs.is_finished(folder, key, settings)
+    assert not runs.is_finished(folder, key, replace(settings, steps=4))
     assert "bitsandbytes is not installed or needs a GPU" in run.summary()
     assert f"| {run.folder.name} | lora | SD 1 | 3/3 |" in runs.table([run])
 
