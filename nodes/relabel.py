@@ -9,10 +9,9 @@ import torch
 from comfy_api.latest import io
 
 from ..augmentation.relabel import Refine, Relabelled, RelabelSettings, overlay, relabel
-from ..imaging.boxes import scaled
+from ..augmentation.review import with_sentences
 from ..imaging.masks import checked_images, checked_masks, paired
 from ..imaging.sam3 import Box, segment
-from ..nn_layers.errors import InputError
 from .host import host, watch
 from .support.sam3_engines import clip_input, engine_of, model_input
 from .support.widgets import first, number, size
@@ -52,7 +51,7 @@ class RelabelEdit(io.ComfyNode):
                 io.Mask.Output(display_name="masks", is_output_list=True, tooltip="Their masks."),
                 io.String.Output(display_name="class_name", is_output_list=True, tooltip="The class of each batch."),
                 io.Float.Output(display_name="confidence", is_output_list=True, tooltip="The mean of each batch, 0 to 1."),
-                io.Image.Output(display_name="review", tooltip="All pictures: old outline yellow, new one green, or red where the sample was rejected."),
+                io.Image.Output(display_name="review", tooltip="All pictures: old outline yellow, new one green, or red where the sample was rejected; below each its line of the report."),
                 io.String.Output(display_name="report", tooltip="A line for each picture: accepted or why not."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -74,13 +73,14 @@ class RelabelEdit(io.ComfyNode):
     ) -> io.NodeOutput:
         values = {"attention" if name == "attention_above" else name: first(value) for name, value in settings.items()}
         how, refine = RelabelSettings(**values), outlined(first(sam3), first(clip)) if sam3 else None
-        count, columns, reviews, lines = len(images), [], [], []
+        count, columns, reviews, lines, accepted = len(images), [], [], [], []
         for index, edited in enumerate(images):
             name = class_name[min(index, len(class_name) - 1)]
             given = [column[min(index, len(column) - 1)] for column in (original, mask, attention or [None])]
             rows, found = relabelled(edited, *given, how, refine, watch(cls, index, count))
             reviews += [overlay(row[0], row[2], new) for row, new in zip(rows, found, strict=True)]
             lines += report_of(found, name)
+            accepted += [new.accepted for new in found]
             kept = [(row[0][..., :3], new) for row, new in zip(rows, found, strict=True) if new.accepted]
             if kept:
                 masks = torch.stack([new.mask for _, new in kept])
@@ -88,12 +88,12 @@ class RelabelEdit(io.ComfyNode):
                 columns.append((torch.stack([picture for picture, _ in kept]), masks, name, confidence))
         report = "\n".join(lines)
         host().text(cls.hidden.unique_id, report)
+        review = with_sentences(reviews, lines, accepted)
+        shown = {**host().preview(review, cls), "text": [report]}
         if not columns:
-            raise InputError(
-                f"none of the edited pictures passed the gate ({lines[0]}); edit with other settings, or loosen the gate."
-            )
-        review = same_size(reviews)
-        return io.NodeOutput(*map(list, zip(*columns, strict=True)), review, report, ui=host().preview(review, cls))
+            why = f"none of the edited pictures passed the gate ({lines[0]}); edit with other settings, or loosen the gate."
+            return io.NodeOutput(*[host().nothing(why)] * 4, review, report, ui=shown)
+        return io.NodeOutput(*map(list, zip(*columns, strict=True)), review, report, ui=shown)
 
 
 def relabelled(
@@ -118,12 +118,6 @@ def relabelled(
         found.append(relabel(before, picture, old, looked[0] if looked else None, how, refine=refine))
         tell(done, len(rows))
     return rows, found
-
-
-def same_size(pictures: list[torch.Tensor]) -> torch.Tensor:
-    """Pictures as one batch, all of the size of the first."""
-    height, width = pictures[0].shape[:2]
-    return torch.stack([scaled(picture, (width, height)) for picture in pictures])
 
 
 def outlined(model: Any, clip: Any) -> Refine:

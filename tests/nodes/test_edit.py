@@ -157,10 +157,28 @@ def test_relabelled_words_keep_their_classes(said):
 
     assert [len(batch) for batch in images] == [1] and names == ["rust"] and confidence[0] > 0.5
     assert float((masks[0][0] * rust).sum() / torch.maximum(masks[0][0], rust).sum()) > 0.8
-    assert review.shape == (4, 96, 96, 3)
+    assert review.shape[0] == 4 and review.shape[2] == 384 and review.shape[1] > 384  # enlarged, with a sentence below
     assert report.splitlines()[0].startswith("rust 1: accepted") and "dent 1: rejected: no defect is left" in report
-    with pytest.raises(InputError, match=r"none of the edited pictures passed the gate \(dent 1: rejected"):
-        listed(RelabelEdit, images=[clean], original=[original], mask=[old], class_name=["dent"])
+
+
+def test_what_was_rejected_is_shown_with_the_reason(said, tmp_path, monkeypatch):
+    clean, old = torch.full((1, 96, 96, 3), 0.5), torch.zeros(1, 96, 96)
+    old[0, 40:50, 40:50] = 1
+    original = clean.clone()
+    original[:, 40:50, 40:50] = 0.1
+    rejected = {"images": [clean], "original": [original], "mask": [old], "class_name": ["dent"]}
+    with pytest.raises(
+        InputError, match=r"none of the edited pictures passed the gate \(dent 1: rejected: no defect is"
+    ):
+        listed(RelabelEdit, **rejected)
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 1  # shown, although it failed
+
+    monkeypatch.setattr(HeadlessHost, "nothing", lambda self, why: ("nothing", why))  # as on the canvas
+    *none, review, report = listed(RelabelEdit, **rejected)
+    assert len(set(none)) == 1 and none[0][1].endswith("edit with other settings, or loosen the gate.")
+    assert report.startswith("dent 1: rejected: no defect is left")
+    red, picture = torch.tensor([0.94, 0.48, 0.42]), review[0]
+    assert ((picture[384:] - red).abs().amax(-1) < 0.02).sum() > 50  # the sentence, in red
 
 
 @pytest.mark.parametrize(
