@@ -44,7 +44,9 @@ class HeadlessHost:
             raise KeyboardInterrupt
 
     def send(self, event: str, data: dict[str, Any]) -> None:
-        """Nobody listens to events here."""
+        """Nobody listens to events here; what one says in words is shown."""
+        if line := data.get("line"):
+            self.display.text(data["node"], line)
 
     def serve(self, path: str, handler: Any) -> None:
         """Nobody asks for routes here."""

@@ -15,11 +15,13 @@ from ..training import Dataset, FitSettings, Loss, LossSum, Optimizer, Run
 from ..training import transforms as tf
 from ..training.experiment import Experiment, TrialProgress, run_experiment
 from ..training.metrics import MEANS, METRICS
-from ..training.results import Results
-from ..training.trial import TRAIN
+from ..training.results import Results, Row
+from ..training.trial import TRAIN, was_stopped
 from .data import dataset_input, dataset_output
 from .host import host, image_from_pil, readable, writable
+from .support.charts import remember, run_chart, wishes, workflow_of
 from .support.figures import results_table
+from .support.live import LiveTraining
 from .support.widgets import size
 from .support.wires import DatasetWire, LossWire, NetworkWire, OptimizerWire, RunWire
 from .training import METRIC_TOOLTIP, on_devices
@@ -65,9 +67,13 @@ class ExperimentNode(io.ComfyNode):
                 io.Image.Output(display_name="picture", tooltip="The table as a picture."),
                 io.String.Output(display_name="folder", tooltip="Where all trainings, the table as CSV and the pictures are."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, **settings) -> int:
+        return wishes(cls)
 
     @classmethod
     def execute(
@@ -102,16 +108,27 @@ class ExperimentNode(io.ComfyNode):
             if unknown := [metric for metric in by if metric not in known]:
                 raise InputError(f"choose_by names {unknown[0]!r}; the metrics are {', '.join(known)}.")
             root = writable(experiment.project).parent
-            results = run_experiment(experiment, root, _Watch(node))
+            with _Watch(cls, experiment, root) as watch:
+                results = run_experiment(experiment, root, watch)
             if len(results.failed) == len(results.rows):
                 raise InputError(f"no training succeeded; the first failed because {results.failed[0].error}")
             row, used, on = results.best(by)
             folder = experiment.folder(root)
-            best = Run.load(folder / row.folder / TRAIN).network()
+            run = Run.load(folder / row.folder / TRAIN)
+            best = run.network()
+            stopped = [_title(r) for r in results.rows if not r.error and was_stopped(folder / r.folder / TRAIN)]
         picture = image_from_pil(results.picture())
-        text = f"best by {', '.join(used)} on {on}: {row.model}, {row.dataset}, {row.loss}, seed {row.seed}"
+        text = f"best by {', '.join(used)} on {on}: {_title(row)}"
+        chart = run_chart(run) | {"title": f"best: {_title(row)}"}
+        remember(workflow_of(cls), node, run.folder, chart["title"])
+        ending = (
+            f"\n\nStopped before their end, to go on when this is executed again: {'; '.join(stopped)}"
+            if stopped
+            else ""
+        )
         host().text(node, text)
-        ui = {**host().preview(picture, cls), "text": [f"{text}\n\n{results.text()}"], "headline": [text]}
+        ui = {**host().preview(picture, cls), "visionsmith_curve": [chart], "headline": [text]}
+        ui["text"] = [f"{text}{ending}\n\n{results.text()}"]
         ui |= results_table(results, best=text)
         return io.NodeOutput(best, results.markdown(), picture, str(folder), ui=ui)
 
@@ -170,7 +187,7 @@ class FindBest(io.ComfyNode):
             network = run.network()
         figures = row.scores if on == results.split else row.validation
         values = ", ".join(f"{name} {figures[name]:.4f}" for name in by)
-        text = f"{row.model}, {row.dataset}, {row.loss}, seed {row.seed}, epoch {row.best_epoch}: {values} on {on}"
+        text = f"{_title(row)}, epoch {row.best_epoch}: {values} on {on}"
         host().text(cls.hidden.unique_id, text)
         table = results.text(by)
         ui = {"text": [f"{text}\n\n{table}"], "headline": [f"best: {text}"]}
@@ -185,6 +202,10 @@ def experiment_folder(name: str) -> Path:
         if "/" in name or not name.strip():
             raise
         return readable(f"experiments/{name.strip()}")
+
+
+def _title(row: Row) -> str:
+    return f"{row.model}, {row.dataset}, {row.loss}, seed {row.seed}"
 
 
 def read_metrics(text: str) -> tuple[str, ...]:
@@ -213,19 +234,28 @@ def read_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(map(int, words)))
 
 
-class _Watch:
-    """Moves the node's progress bar, tells which training is at work, and looks for Cancel."""
+class _Watch(LiveTraining):
+    """Moves the node's bar over all trainings and draws the one at work; Stop-and-keep ends that one, and the others are done."""
 
-    def __init__(self, node: str):
-        self.node, self.shown = node, ""
+    def __init__(self, node: type, experiment: Experiment, root: Path):
+        super().__init__(node, experiment.settings, None)
+        self.tasks = {name: data.task for name, data in experiment.given().items()}
+        self.folder_of_all, self.shown = experiment.folder(root), ""
 
     def __call__(self, progress: TrialProgress) -> None:
-        host().check_interrupt()
-        host().progress(self.node, int(1000 * (progress.finished + progress.share)), 1000 * progress.count)
-        text = f"{progress.finished}/{progress.count} done · {progress.stage}: {progress.trial.title}"
+        trial, self.part = progress.trial, (progress.finished, progress.count)
+        title = f"{min(progress.finished + 1, progress.count)} of {progress.count}: {trial.title}"
+        if progress.training:
+            if title != self.title:
+                settings = FitSettings(**trial.train).for_task(self.tasks[trial.dataset])
+                self.begin_with(settings, self.folder_of_all / trial.folder / TRAIN, title)
+            self.update(progress.training)
+        elif self.due:
+            host().progress(self.node_id, progress.finished + progress.share, progress.count)
+        text = f"{progress.finished}/{progress.count} done · {progress.stage}: {trial.title}"
         if text != self.shown:
             self.shown = text
-            host().text(self.node, text)
+            host().text(self.node_id, text)
 
 
 RECIPES = {

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+import torch
 from comfy_api.latest import io
 
 from ..nn_layers import InputError
 from ..replace import gradients
 from ..training.finetune import DREAMBOOTH, LORA, Concepts, FinetuneRun, FinetuneSettings
+from ..training.finetune.compare import compare_curves, compare_samples
 from ..training.finetune.folders import Row, read_concepts, rows_from_json, rows_from_mvtec, rows_from_text
-from ..training.finetune.runs import compare_curves, compare_sheet, list_runs, promote, promote_folder, table
+from ..training.finetune.runs import find_run, list_runs, promote, promote_folder, table
 from ..training.finetune.settings import BLOCKS, LAYERS, MASKS, OPTIMIZERS, PRECISIONS, SAVED_AS, TIMESTEPS
 from .host import host, image_from_pil, readable, watch, writable
+from .support.charts import wishes
 from .support.checkpoints import WHERE, checkpoint_names
-from .support.finetuning import picture_of, run_of, samples_of, train
+from .support.finetune_runs import done, paint_runs, scene_of
+from .support.finetuning import picture_of, samples_of, train
 from .support.widgets import number, size
 from .support.wires import chosen, options
 
 ConceptsWire = io.Custom("VISIONSMITH_CONCEPTS")
 LoraWire = io.Custom("LORA_MODEL")
 RUNS = "finetune"
+SEVERAL = ("list", "compare", "paint")
 EACH = "One a line: prompt | folder | class prompt | folder of class pictures | folder of masks; the last three may be left out."
 SAMPLERS = ["ddpm", "ddim", "euler", "dpm++ 2m"]
 
@@ -187,9 +191,13 @@ class TrainLora(io.ComfyNode):
                 io.String.Output(display_name="file", tooltip="The file below models/loras."),
                 *training_outputs(),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, **settings: Any) -> int:
+        return wishes(cls)
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:
@@ -231,9 +239,13 @@ class TrainDreamBooth(io.ComfyNode):
                 io.String.Output(display_name="folder", tooltip="The folder below models/diffusers; empty if there is none."),
                 *training_outputs(),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )  # fmt: skip
+
+    @classmethod
+    def fingerprint_inputs(cls, **settings: Any) -> int:
+        return wishes(cls)
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:
@@ -269,10 +281,24 @@ class FinetuneRuns(io.ComfyNode):
         which = io.String.Input(
             "run", default="", tooltip="A run's folder or a part of its name; empty for the latest."
         )
+        several = io.String.Input(
+            "runs", default="", multiline=True, tooltip="Two runs or more, one a line; empty for all."
+        )
+        names = checkpoint_names()
         actions = {
             "list": [],
             "samples": [which],
-            "compare": [io.String.Input("runs", default="", multiline=True, tooltip="Two runs or more, one a line; empty for all.")],
+            "compare": [several],
+            "paint": [
+                several,
+                io.Combo.Input("model", options=names, default=names[0], tooltip="What paints without training, and with each LoRA; a run of DreamBooth paints by itself."),
+                io.String.Input("prompts", default="", multiline=True, tooltip="A row for each, one a line; empty for those of the runs."),
+                io.Int.Input("seed", default=LORA.seed, min=0, max=2**31, control_after_generate=io.ControlAfterGenerate.fixed, tooltip="Decides the noise, which is the same in all columns."),
+                size("resolution", 512, "Pixels: pictures are squares of this side.", min=64, max=2048, step=64),
+                size("sample_steps", 25, "From noise to picture.", max=1000),
+                number("guidance", LORA.guidance, "How closely pictures follow their prompt.", max=30.0, step=0.1),
+                io.String.Input("negative", default="", tooltip="What they should not show."),
+            ],
             "prune": [which, size("keep", 1, "Checkpoints that are kept, the latest; the others are removed.", max=10_000)],
             "promote": [
                 which,
@@ -284,9 +310,13 @@ class FinetuneRuns(io.ComfyNode):
             node_id="VisionsmithFinetuneRuns",
             display_name="Fine-tuning Runs",
             category="Visionsmith/Fine-tuning",
-            description="What was fine-tuned: list the runs, look at their samples over the steps, compare them, and keep the best checkpoint.",
-            search_aliases=["lora runs", "contact sheet", "compare training", "checkpoints", "model management", "prune"],
-            inputs=[io.DynamicCombo.Input("action", options=options(actions), tooltip="What to do.")],
+            description="What was fine-tuned: list the runs, look at their samples over the steps, compare them side by side, and keep the best checkpoint.",
+            search_aliases=["lora runs", "contact sheet", "compare training", "side by side", "checkpoints", "model management", "prune"],
+            inputs=[
+                io.DynamicCombo.Input("action", options=options(actions), tooltip="What to do."),
+                io.Image.Input("image", optional=True, tooltip="For paint: a picture to repaint, the same in all columns."),
+                io.Mask.Input("mask", optional=True, tooltip="For paint: where."),
+            ],
             outputs=[
                 io.Image.Output(display_name="picture", tooltip="Samples, or the losses where there are none."),
                 io.Image.Output(display_name="curves", tooltip="The losses over the steps."),
@@ -301,41 +331,30 @@ class FinetuneRuns(io.ComfyNode):
         return float("nan")  # runs change on disk: look again every time
 
     @classmethod
-    def execute(cls, action: dict[str, Any]) -> io.NodeOutput:
+    def execute(
+        cls, action: dict[str, Any], image: torch.Tensor | None = None, mask: torch.Tensor | None = None
+    ) -> io.NodeOutput:
         what, values = chosen("action", action)
         root = writable(RUNS)
         every = list_runs(root)
         if not every:
             raise InputError(f"there are no runs in {root}; train with Train LoRA or Train DreamBooth first.")
-        if what in ("list", "compare"):
-            names = _lines(values.get("runs", ""))
-            chosen_runs = [run_of(every, name) for name in names] or every
+        wanted = _lines(values.get("runs", "")) if what != "list" else ()
+        runs = [find_run(every, name) for name in wanted] or (
+            every if what in SEVERAL else [find_run(every, values.get("run", ""))]
+        )
+        text = done(what, runs[0], values) + table(runs)
+        curves = image_from_pil(compare_curves(runs))
+        if what == "paint":
+            scene = scene_of(image, mask, values.get("resolution", 512))
+            picture = image_from_pil(paint_runs(runs, values, scene, watch(cls)))
         else:
-            chosen_runs = [run_of(every, values.get("run", ""))]
-        text = _done(what, chosen_runs[0], values) + table(chosen_runs)
-        curves = image_from_pil(compare_curves(chosen_runs))
-        try:
-            sheet = chosen_runs[0].sheet() if len(chosen_runs) == 1 else compare_sheet(chosen_runs)
-            picture = image_from_pil(sheet)
-        except InputError:  # no samples
-            picture = curves
+            try:
+                picture = image_from_pil(compare_samples(runs) if what in SEVERAL else runs[0].sheet())
+            except InputError:  # no samples
+                picture = curves
         host().text(cls.hidden.unique_id, text)
         return io.NodeOutput(picture, curves, text, ui={"text": [text], **host().preview(picture, cls)})
-
-
-def _done(what: str, run: FinetuneRun, values: dict[str, Any]) -> str:
-    """Prune or promote; what was done, as a line before the table."""
-    if what == "prune":
-        from ..training.finetune.output import prune
-
-        gone = prune(run.folder, values.get("keep", 1))
-        return f"{len(gone)} checkpoints of {run.folder.name} removed.\n\n"
-    if what == "promote":
-        kind = "loras" if run.method == "lora" else "checkpoints"
-        name = values.get("name", "") or run.folder.name.rpartition("-")[0]
-        file: Path = promote(run, writable(kind, under="models"), name, values.get("step", 0))
-        return f"{run.folder.name} is now models/{kind}/{file.name}.\n\n"
-    return ""
 
 
 NODES: list[type[io.ComfyNode]] = [ConceptDataset, TrainLora, TrainDreamBooth, FinetuneRuns]

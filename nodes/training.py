@@ -17,7 +17,8 @@ from ..training.settings import run_name
 from .data import dataset_input
 from .host import host, writable
 from .network import network_input
-from .support.live import LiveTraining, finished_curve, run_summary
+from .support.charts import run_chart, wishes
+from .support.live import LiveTraining, run_summary
 from .support.widgets import number, seed, size
 from .support.wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
 
@@ -304,9 +305,13 @@ class Train(io.ComfyNode):
                 RunWire.Output(display_name="run", tooltip="The run: its folder, history and settings."),
                 io.LossMap.Output(display_name="loss_map", tooltip="The training loss, for ComfyUI's Plot Loss Graph."),
             ],
-            hidden=[io.Hidden.unique_id],
+            hidden=[io.Hidden.unique_id, io.Hidden.extra_pnginfo],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, **settings: Any) -> int:
+        return wishes(cls)
 
     @classmethod
     def execute(
@@ -319,7 +324,7 @@ class Train(io.ComfyNode):
     ) -> io.NodeOutput:
         with gradients():
             run = train(
-                cls.hidden.unique_id,
+                cls,
                 ordinary(network),
                 ordinary(dataset),
                 loss,
@@ -329,9 +334,7 @@ class Train(io.ComfyNode):
             best = run.network()
         host().text(cls.hidden.unique_id, run_summary(run))
         losses = {"loss": [value for _, value in run.curve]}
-        return io.NodeOutput(
-            best, run, losses, ui={"visionsmith_curve": [finished_curve(run)], "text": [run_summary(run)]}
-        )
+        return io.NodeOutput(best, run, losses, ui={"visionsmith_curve": [run_chart(run)], "text": [run_summary(run)]})
 
 
 def on_devices(settings: FitSettings) -> FitSettings:
@@ -341,7 +344,7 @@ def on_devices(settings: FitSettings) -> FitSettings:
 
 
 def train(
-    node_id: str,
+    node: type,
     network: Network,
     dataset: Dataset,
     loss: Loss | LossSum | None,
@@ -355,8 +358,8 @@ def train(
         settings = settings.on(host().device().type)
     folder = writable(f"runs/{run_name(network, dataset, run_key(network, dataset, loss, optimizer, settings))}")
     host().free_memory(4 * 4 * network.spec.parameters)  # weights, gradients and Adam's two averages, 4 bytes each
-    live = LiveTraining(node_id, settings.for_task(dataset.task).metric)
-    with closing(fit(network, dataset, loss, optimizer, settings, folder)) as steps:
+    live = LiveTraining(node, settings.for_task(dataset.task), folder)
+    with live, closing(fit(network, dataset, loss, optimizer, settings, folder)) as steps:
         for progress in steps:
             live.update(progress)
     return Run.load(folder)

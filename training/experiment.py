@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..nn_layers import InputError, Network, save_network
 from ..nn_layers.storage import read_json
 from .dataset import Dataset
+from .fit import Progress
 from .losses import Loss, LossSum
 from .optimizers import Optimizer
 from .plans import Plan, build_loss, check_dataset, check_model, loss_plan, make
@@ -163,6 +164,7 @@ class TrialProgress:
         finished, count: Trials that are done, and in all.
         stage: "start", "train", "validate" or "test" of this trial, or "waiting" for a worker; "done" or "failed" at its end, with `row`.
         share: How much of the stage is done, 0..1.
+        training: What `fit` told, where this process trains; who sets its `stop` ends this trial early, and the others go on.
     """
 
     trial: Trial
@@ -171,6 +173,7 @@ class TrialProgress:
     stage: str
     share: float = 0.0
     row: Row | None = None
+    training: Progress | None = None
 
 
 OnProgress = Callable[[TrialProgress], None]
@@ -204,8 +207,8 @@ def run_experiment(
         table().save(folder, picture=len(rows) == len(trials))
         watch(TrialProgress(trial, len(rows), len(trials), "failed" if row.error else "done", 1.0, row))
 
-    def tell(trial: Trial, stage: str, share: float) -> None:
-        watch(TrialProgress(trial, len(rows), len(trials), stage, share))
+    def tell(trial: Trial, stage: str, share: float, training: Progress | None = None) -> None:
+        watch(TrialProgress(trial, len(rows), len(trials), stage, share, training=training))
 
     if cluster:
         from .cluster import run_on_cluster

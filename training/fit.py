@@ -42,6 +42,9 @@ class Progress:
 
     `epoch` counts from 1; `record` is set once per epoch, after validation. `stage` is "train" or "validate", and "start" while many
     pictures are looked at for their mean, or several processes come up.
+
+    Whoever reads it may set `stop`: training then ends after the step, or after the validation, that is at work, and keeps the best weights.
+    Several processes do not look at it.
     """
 
     step: int
@@ -52,6 +55,7 @@ class Progress:
     learning_rate: float
     stage: str = "train"
     record: Epoch | None = None
+    stop: bool = False
 
 
 def fit(
@@ -60,7 +64,8 @@ def fit(
     """Train a copy of `network` and leave a run in `folder`; `Run.load(folder)` reads it afterwards.
 
     A folder that holds the same training is gone on with, bit for bit on one CPU, or left alone if it is finished. Closing the iterator
-    (or raising inside the loop that reads it) saves where training stands.
+    (or raising inside the loop that reads it) saves where training stands. So does `Progress.stop`; the run is "stopped" then, and the best
+    weights are those of its best epoch, or in the first epoch those of this moment.
 
     Yields:
         A `Progress` after every batch.
@@ -136,6 +141,7 @@ def train(
                     "curve": asdict(curve),
                 }
                 described |= {"key": key, "state": outcome, "best": best, "best_epoch": best_epoch}
+                described |= {"steps": steps, "epochs": epochs}
                 save_checkpoint(folder / LAST, module, opt, average, described)
                 Run(folder, tuple(history), settings.metric, best_epoch, outcome, {}).write_tables()
 
@@ -178,11 +184,19 @@ def train(
                         if saving.due:
                             save()
                     midway = not last_of_step
-                    yield Progress(at.step, steps, at.epoch + 1, epochs, value, rate)
+                    yield (progress := Progress(at.step, steps, at.epoch + 1, epochs, value, rate))
                     midway = False
                     if at.step >= steps:
                         break
+                    if progress.stop and last_of_step:
+                        outcome = "stopped"
+                        break
 
+                if outcome == "stopped":
+                    if not history:
+                        with _averaged(weights, average):
+                            save_weights(module, folder / BEST)
+                    break
                 train_loss = float(total) / at.samples
                 if not math.isfinite(train_loss):
                     sound = False
@@ -211,9 +225,11 @@ def train(
                     outcome = "done"
                 if saving.due or outcome != "running":
                     save()
-                yield Progress(at.step, steps, at.epoch, epochs, value, rate, "train", record)
+                yield (progress := Progress(at.step, steps, at.epoch, epochs, value, rate, "train", record))
+                if progress.stop and outcome == "running":
+                    outcome = "stopped"
         finally:
-            if outcome == "running" and at.step:
+            if outcome in ("running", "stopped") and at.step:
                 if midway:  # the weights are those of the last whole step; the batches since then are taken again
                     (at, total), sound = begun, True
                 save()

@@ -60,9 +60,10 @@ class Run:
         folder: settings.json, network.json, best.safetensors, last.safetensors, metrics.csv and curves.png.
         metric: What decided which epoch is the best.
         best_epoch: Counted from 1; 0 before the first.
-        state: "running" (also after a crash), "done" or "stopped early".
+        state: "running" (also after a crash), "stopped" (by a person, who goes on with the best weights), "done" or "stopped early".
         settings: Everything that was set, for people.
         curve: The training loss as (step, loss), at most 1,000 points.
+        step, steps, epochs: Optimizer steps that were done, and steps and epochs of the whole training; 0 where that was not written down.
     """
 
     folder: Path
@@ -73,11 +74,14 @@ class Run:
     settings: dict[str, Any]
     warnings: tuple[str, ...] = ()
     curve: tuple[tuple[int, float], ...] = ()
+    step: int = 0
+    steps: int = 0
+    epochs: int = 0
 
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.state != "running"
+        return self.state not in ("running", "stopped")
 
     @classmethod
     def load(cls, folder: Path) -> Run:
@@ -108,6 +112,9 @@ class Run:
             settings,
             warnings,
             tuple((step, loss) for step, loss in state["curve"]["points"]),
+            state["position"]["step"],
+            state.get("steps", 0),
+            state.get("epochs", 0),
         )
 
     def network(self) -> Network:

@@ -20,22 +20,22 @@ from ..nn_layers.files import atomic
 from ..nn_layers.storage import read_json
 from .dataset import Dataset
 from .evaluate import Report, evaluate
-from .fit import fit
+from .fit import Progress, fit
 from .losses import Loss, LossSum
 from .metrics import class_metrics
 from .optimizers import Optimizer
 from .pictures import confusion_picture, save_picture, scatter_picture
 from .plans import Plan, build_dataset, build_loss, build_model, make
 from .results import Row
-from .run import SETTINGS, Run
+from .run import LAST, SETTINGS, Run
 from .segmentation.evaluate import SegmentationReport
 from .settings import FitSettings, run_key
 
 TRIAL, SCORES, RUNNING, TRAIN, TEST = "trial.json", "scores.json", "running.json", "train", "test"
 TOLD_SECONDS = 1.0
 
-OnShare = Callable[[str, float], None]
-"""Called with the stage, "train", "validate" or "test", and how much of it is done, 0..1; may raise to stop."""
+OnShare = Callable[[str, float, Progress | None], None]
+"""Called with the stage, "train", "validate" or "test", how much of it is done, 0..1, and what `fit` told; may raise to stop everything."""
 
 
 class Stopped(BaseException):
@@ -97,7 +97,7 @@ Datasets = dict[str, Dataset]
 def run_trial(trial: Trial, root: Path, datasets: Datasets, on_share: OnShare | None = None) -> Row:
     """Train and test in ``root/trial.folder``, or read what was done there before; a failure becomes a row with its sentence.
 
-    A half-done training goes on where it was. ``running.json`` is there while this runs, and says where.
+    A half-done training goes on where it was, also one that was stopped and tested as it was. ``running.json`` is there while this runs, and says where.
 
     Args:
         datasets: Is read, and written to, so that trials that share a dataset read it once.
@@ -106,14 +106,14 @@ def run_trial(trial: Trial, root: Path, datasets: Datasets, on_share: OnShare | 
     running = {"host": socket.gethostname(), "process": os.getpid(), "since": time.time()}
     told = 0.0
 
-    def tell(stage: str, share: float) -> None:
+    def tell(stage: str, share: float, training: Progress | None = None) -> None:
         nonlocal told
         if time.monotonic() - told > TOLD_SECONDS:
             told = time.monotonic()
             _write(folder / RUNNING, {**running, "stage": stage, "share": share})
         if on_share:
             try:
-                on_share(stage, share)
+                on_share(stage, share, training)
             except Exception as reason:
                 raise Stopped(reason) from reason
 
@@ -145,13 +145,19 @@ def _carry_out(trial: Trial, folder: Path, datasets: Datasets, tell: OnShare) ->
     optimizer = make(Optimizer, trial.optimizer, "the optimizer")
     settings = replace(make(FitSettings, trial.train, "train"), seed=trial.seed)
     key = run_key(network, dataset, loss, optimizer, settings)
-    if (folder / TEST / SCORES).is_file() and (row := _row_of(folder)) and (row.key, row.split) == (key, trial.split):
-        return replace(row, model=trial.model, dataset=trial.dataset, loss=trial.loss, folder=trial.folder)
+    known = _row_of(folder) if (folder / TEST / SCORES).is_file() else None
+    if known and (known.key, known.split) == (key, trial.split) and not was_stopped(folder / TRAIN):
+        return replace(known, model=trial.model, dataset=trial.dataset, loss=trial.loss, folder=trial.folder)
     _keep_older(folder / TRAIN, key)
     with closing(fit(network, dataset, loss, optimizer, settings, folder / TRAIN)) as steps:
         for progress in steps:
-            tell("train", progress.step / max(1, progress.steps))
+            tell("train", progress.step / max(1, progress.steps), progress)
     return _test(trial, folder, key, dataset, loss, settings, tell)
+
+
+def was_stopped(folder: Path) -> bool:
+    """Whether the training in `folder` was ended before its time, so that it can be gone on with."""
+    return (folder / LAST).is_file() and not Run.load(folder).finished
 
 
 def _keep_older(folder: Path, key: str) -> None:
@@ -195,13 +201,13 @@ def _test(
         scores=dict(report.scores),
         validation=dict(validation.scores) if validation else {},
         classes=class_scores(report),
+        validation_classes=class_scores(validation) if validation else {},
         best_epoch=run.best_epoch,
         epochs=len(run.history),
         parameters=best.spec.parameters,
         seconds=sum(epoch.seconds for epoch in run.history),
         folder=trial.folder,
         key=key,
-        validation_classes=class_scores(validation) if validation else {},
         split=trial.split,
     )
     _write_report(report, folder / TEST)

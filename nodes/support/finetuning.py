@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import math
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +13,6 @@ from PIL import Image
 
 from ...imaging import weights
 from ...imaging.stable_diffusion import load_stable_diffusion
-from ...nn_layers import InputError
 from ...replace import gradients
 from ...training.finetune import Concepts, FinetuneRun, FinetuneSettings, Parts, Step, finetune
 from ...training.finetune.concepts import preview
@@ -23,9 +22,11 @@ from ...training.finetune.runs import is_finished
 from ...training.finetune.samples import rounds
 from ...training.finetune.settings import check, folder_name, run_key
 from ...training.pictures import grid
-from ..host import UPDATES_PER_SECOND, host, image_from_pil, writable
+from ..host import host, image_from_pil, writable
 from ..sam3 import token_folders
+from .charts import finetune_chart
 from .checkpoints import checkpoint
+from .live import Live
 
 STORED = 4  # bytes of a weight on the CPU
 
@@ -41,9 +42,9 @@ def train(node: type, model: str, concepts: Concepts, name: str, settings: Finet
     fingerprint = fingerprint_of(path)
     key = run_key(fingerprint, concepts, settings)
     folder = writable(f"finetune/{folder_name(name, key)}")
+    live = LiveFinetuning(node, concepts, settings, folder)
     if not is_finished(folder, key, settings):
-        live = _Live(node, concepts, settings)
-        with gradients():
+        with live, gradients():
             parts = own_parts(path, fingerprint)
             classes = writable(f"finetune/classes/{fingerprint[:10]}")
             with closing(finetune(parts, concepts, settings, folder, name, classes)) as steps:
@@ -60,38 +61,27 @@ def own_parts(path: Any, fingerprint: str) -> Parts:
     return Parts.of(model.pipeline, model.name, fingerprint)
 
 
-class _Live:
-    """Moves the bar, draws the chart and shows samples; looks for Cancel at every step."""
+class LiveFinetuning(Live):
+    """A fine-tuning, told by `finetune`; its samples are shown in the node."""
 
-    def __init__(self, node: type, concepts: Concepts, settings: FinetuneSettings):
-        self.node_id = node.hidden.unique_id
-        self.epoch = max(1, len(concepts)) / (settings.batch_size * settings.accumulate)  # steps of it
-        self.sent = 0.0
-        self.first: tuple[int, float] | None = None
+    def __init__(self, node: type, concepts: Concepts, settings: FinetuneSettings, folder: Path):
+        samples = settings.batch_size * settings.accumulate
+        super().__init__(node, "loss", samples, folder)
+        self.per_epoch = max(1, len(concepts)) / samples  # steps
 
     def update(self, step: Step) -> None:
-        """Take one step of the training; raises the host's interrupt if the user pressed Cancel."""
-        host().check_interrupt()
+        """Take one step, and ask it to stop if a person wants that; raises the host's interrupt if the user pressed Cancel."""
+        last = step.stage == "train" and step.step >= step.steps
         if step.stage == "sample" and step.samples:
             host().show(self.node_id, Image.open(step.samples[0]), step.step, step.steps)
-        now, begins = time.monotonic(), step.stage == "train" and self.first is None
-        if begins:
-            self.first = step.step, now
-        if now - self.sent < 1 / UPDATES_PER_SECOND and step.step < step.steps and not begins:
+        if not (self.due or last):
             return
-        self.sent = now
-        host().progress(self.node_id, step.step, step.steps)
-        if step.stage != "train":
-            host().text(self.node_id, f"{step.stage} {step.step}/{step.steps}")
+        step.stop = self.stopping
+        if step.stage == "prepare":
+            self.prepare(step.step, step.steps)
             return
-        loss, (first, began) = float(step.loss), self.first or (step.step, now)
-        left = (now - began) / max(1, step.step - first) * (step.steps - step.step)
-        epochs = max(1.0, step.steps / self.epoch)
-        host().text(self.node_id, f"step {step.step}/{step.steps} · loss {loss:.4f}")
-        message = {"node": self.node_id, "state": "running", "step": step.step, "steps": step.steps}
-        message |= {"epoch": int(step.step / self.epoch) + 1, "epochs": round(epochs), "lr": step.rate, "eta": left}
-        point = [step.step / step.steps * round(epochs), loss, None, None]
-        host().send("visionsmith.train", {**message, "metric": "loss", "points": [point]})
+        epochs = math.ceil(step.steps / self.per_epoch)
+        self.tell(step.step, step.steps, int(step.step / self.per_epoch) + 1, epochs, step.loss, step.stage)
 
 
 def samples_of(run: FinetuneRun) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any]]:
@@ -99,28 +89,10 @@ def samples_of(run: FinetuneRun) -> tuple[torch.Tensor, torch.Tensor, dict[str, 
     found = rounds(run.folder)
     files = found[max(found)] if found else []
     samples = torch.cat([image_from_pil(Image.open(file)) for file in files]) if files else torch.zeros(1, 64, 64, 3)
-    how = run.settings["settings"]
-    epochs = max(1, round(how["steps"] * how["batch_size"] * how["accumulate"] / max(1, run.settings["pictures"])))
-    points = [[step / max(1, run.step) * epochs, loss, None, None] for step, loss in run.curve]
-    chart = {"state": f"{run.state}, step {run.step}", "metric": "loss", "best": 0, "steps": run.step, "epochs": epochs}
     curve = curves_picture({"loss": run.curve}) if run.curve else Image.new("RGB", (64, 64))
-    return samples, image_from_pil(curve), {**chart, "points": points}
+    return samples, image_from_pil(curve), finetune_chart(run)
 
 
 def picture_of(concepts: Concepts) -> Image.Image:
     """The first pictures with their captions."""
     return grid(*preview(concepts), columns=4, tile=224)
-
-
-def run_of(runs: Sequence[FinetuneRun], name: str) -> FinetuneRun:
-    """The run of a folder or of a part of its name; the latest if that is empty.
-
-    Raises:
-        InputError: None, or more than one, has that name.
-    """
-    wanted = name.strip().replace("\\", "/").rpartition("/")[2]
-    found = [run for run in runs if run.folder.name == wanted] or [run for run in runs if wanted in run.folder.name]
-    if not found or (wanted and len(found) > 1):
-        known = ", ".join(run.folder.name for run in (found or runs))
-        raise InputError(f"{len(found) or 'no'} runs are called {name!r}; choose one of {known}.")
-    return found[0]

@@ -86,17 +86,23 @@ class Keeper:
             if self.settings.is_lora:
                 self.write_files()
 
+    def stop(self) -> None:
+        """When a person ends it before its last step: every file as it would be at the end, and where it stands."""
+        self.write_files(ends=True)
+        self._write_state("stopped")
+
     def finish(self) -> None:
         """Where there is nothing left to train: the files that were not written yet."""
         self.write_files()
         self._write_state("done")
 
-    def write_files(self) -> None:
+    def write_files(self, ends: bool = False) -> None:
         """The weights as ComfyUI reads them and, of a whole model at its end, as a folder of diffusers."""
         if not self.leads:
             return
         write_checkpoint(self.parts, self.concepts, self.settings, self.folder, self.name, self.key, self.at.step)
-        if self.settings.as_folder and not self.settings.is_lora and self.at.step >= self.settings.steps:
+        ends = ends or self.at.step >= self.settings.steps
+        if ends and self.settings.as_folder and not self.settings.is_lora:
             write_folder(self.parts, self.folder / FOLDER)
 
     def _write_state(self, state: str) -> None:

@@ -32,7 +32,7 @@ class Step:
     """Where a fine-tuning stands. `loss` is left on its device: reading it waits for it.
 
     `stage` is "prepare" (class pictures, encoding; `step` of `steps` then counts these), "train" or "sample"; after a round of samples
-    `samples` holds their files.
+    `samples` holds their files. Whoever reads it may set `stop`: the fine-tuning then ends after this step, and keeps the weights of it.
     """
 
     step: int
@@ -41,6 +41,7 @@ class Step:
     rate: float = 0.0
     stage: str = "train"
     samples: tuple[Path, ...] = ()
+    stop: bool = False
 
 
 def finetune(
@@ -49,7 +50,8 @@ def finetune(
     """Fine-tune `parts` in place, and leave a run in `folder`; `FinetuneRun.load(folder)` reads it afterwards.
 
     A folder that holds the same fine-tuning is gone on with, bit for bit on one CPU. Closing the iterator (or raising inside the loop that
-    reads it) saves where it stands, and a LoRA also as a file for ComfyUI.
+    reads it) saves where it stands, and a LoRA also as a file for ComfyUI. So does `Step.stop`, with every file that the last step would leave;
+    the run is "stopped" then.
 
     Args:
         parts: Used by nobody else.
@@ -120,8 +122,13 @@ def finetune(
                 at.seconds += time.monotonic() - began
                 if due:
                     keeper.save()
-                yield Step(at.step, settings.steps, loss, rate)
+                yield (told := Step(at.step, settings.steps, loss, rate))
                 last = at.step >= settings.steps
+                if told.stop and not last:
+                    if not math.isfinite(float(unseen)):
+                        raise InputError(_diverged(at.step, settings))
+                    keeper.stop()
+                    break
                 if settings.sample_every and settings.prompts and (at.step % settings.sample_every == 0 or last):
                     files = sample_round(parts, concepts, settings, folder, at.step, fabric) if leads else ()
                     yield Step(at.step, settings.steps, loss, rate, "sample", files)

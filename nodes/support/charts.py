@@ -1,0 +1,203 @@
+"""Charts of trainings as the canvas draws them: of those that run, and of those that a node ran before, found again on disk.
+
+A chart is a table: `line` (how it goes, in words), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best epoch, 0 for none), and `points`, each [step, training loss or
+None, validation loss or None, metric or None]. It never has more than `MOST_POINTS` of them with a validation and as many without.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...nn_layers import InputError
+from ...nn_layers.files import atomic
+from ...nn_layers.storage import read_json
+from ...training import Run
+from ...training.finetune import FinetuneRun
+from ...training.run import SETTINGS
+from ..host import host
+
+MOST_POINTS = 1000
+INDEX, MOST_KNOWN = "runs/canvas.json", 500
+
+Point = Sequence[float | None]
+
+
+class Training(Protocol):
+    """A training that runs in a node."""
+
+    node_id: str
+    workflow: str
+    stopping: bool
+
+    def chart(self) -> dict[str, Any]:
+        """All of its chart so far."""
+        ...
+
+
+_running: dict[str, Training] = {}
+_wishes: dict[str, int] = {}
+_writing = threading.Lock()
+
+
+def workflow_of(node: type) -> str:
+    """The id of the workflow that a node is executed in; empty where a program queued it."""
+    workflow = (node.hidden.extra_pnginfo or {}).get("workflow") or {}
+    return str(workflow.get("id") or "")[:100]
+
+
+def begin(training: Training) -> None:
+    """From now on the canvas may ask for its chart, and ask it to stop."""
+    _running[training.node_id] = training
+
+
+def end(training: Training) -> None:
+    """It does not run any more."""
+    if _running.get(training.node_id) is training:
+        del _running[training.node_id]
+
+
+def at_work(workflow: str, node_id: str) -> Training | None:
+    """What trains in a node of a workflow now."""
+    training = _running.get(node_id)
+    return training if training and training.workflow in ("", workflow) else None
+
+
+def stop(workflow: str, node_id: str | None) -> list[str]:
+    """Ask the training in a node, or every training, to end after its step and to keep the best weights; the nodes that were asked."""
+    found = list(_running.values()) if node_id is None else [at_work(workflow, node_id)]
+    asked = [training for training in found if training]
+    for training in asked:
+        training.stopping = True
+    return [training.node_id for training in asked]
+
+
+def go_on(node_id: str) -> None:
+    """Let ComfyUI execute a node again when it is queued next, although nothing of it has changed."""
+    if len(_wishes) >= MOST_KNOWN:
+        _wishes.clear()
+    _wishes[node_id] = _wishes.get(node_id, 0) + 1
+
+
+def wishes(node: type) -> int:
+    """For `fingerprint_inputs` of a node that trains: how often it was asked to go on."""
+    return _wishes.get(node.hidden.unique_id, 0)
+
+
+def remember(workflow: str, node_id: str, folder: Path, title: str = "") -> None:
+    """Note down that a node shows the run in `folder`, so that a page, or a server, that starts anew finds it."""
+    root = host().folder("output").resolve()
+    if not workflow or not folder.is_relative_to(root):
+        return
+    with _writing:
+        known = _index()
+        known.pop(f"{workflow} {node_id}", None)
+        known[f"{workflow} {node_id}"] = [folder.relative_to(root).as_posix(), title]
+        (root / INDEX).parent.mkdir(parents=True, exist_ok=True)
+        with atomic(root / INDEX) as path:
+            path.write_text(json.dumps(dict(list(known.items())[-MOST_KNOWN:]), indent=0), encoding="utf-8")
+
+
+def shown_before(workflow: str, node_id: str) -> dict[str, Any] | None:
+    """The chart of the run that a node showed last, from its folder; None if there is none any more."""
+    root = host().folder("output").resolve()
+    place, title = _index().get(f"{workflow} {node_id}", ("", ""))
+    folder = (root / place).resolve()
+    if not place or not folder.is_relative_to(root):
+        return None
+    try:
+        return chart_of(folder) | {"title": title}
+    except (InputError, OSError, KeyError, TypeError, ValueError):  # removed, or half written by a crash
+        return None
+
+
+def _index() -> dict[str, list[str]]:
+    try:
+        found = read_json(host().folder("output").resolve() / INDEX)
+    except (InputError, OSError):
+        return {}
+    whole = found.items() if isinstance(found, dict) else ()
+    return {key: entry for key, entry in whole if isinstance(entry, list) and [type(e) for e in entry] == [str, str]}
+
+
+def chart_of(folder: Path) -> dict[str, Any]:
+    """The chart of the run in `folder`, of a network or of a fine-tuning."""
+    if read_json(folder / SETTINGS).get("kind") == "finetune":
+        return finetune_chart(FinetuneRun.load(folder))
+    return run_chart(Run.load(folder))
+
+
+def run_chart(run: Run) -> dict[str, Any]:
+    """The chart of a network's training."""
+    last = run.step or max((epoch.step for epoch in run.history), default=1)
+    unit = last / max(1, run.curve[-1][0]) if run.curve else 1.0  # on a GPU the curve counts every tenth step
+    losses = [(step * (unit if unit > 5 else 1), loss, None, None) for step, loss in run.curve]
+    epochs = [(epoch.step, epoch.train_loss, epoch.val_loss, epoch.metric) for epoch in run.history]
+    chart = {"state": _left(run.state), "metric": run.metric, "best": run.best_epoch, "step": last}
+    chart |= {"steps": run.steps or last, "epochs": run.epochs or len(run.history)}
+    return {**chart, "line": line(chart), "points": written([*thin(losses), *thin(epochs)])}
+
+
+def finetune_chart(run: FinetuneRun) -> dict[str, Any]:
+    """The chart of a fine-tuning, which has no validation."""
+    how = run.settings["settings"]
+    epochs = round(how["steps"] * how["batch_size"] * how["accumulate"] / max(1, run.settings["pictures"]))
+    points = thin([(step, loss, None, None) for step, loss in run.curve])
+    chart = {"state": _left(run.state), "metric": "loss", "best": 0, "step": run.step, "epochs": max(1, epochs)}
+    chart["steps"] = run.step if run.state == "done" else max(run.step, how["steps"])
+    return {**chart, "line": line(chart), "points": written(points)}
+
+
+def _left(state: str) -> str:
+    """What a run on disk that says it is running is to a person: one that was cancelled, or whose server is gone."""
+    return "interrupted" if state == "running" else state
+
+
+def line(chart: dict[str, Any]) -> str:
+    """How a training goes, in one line."""
+    state, of = chart["state"], f"step {chart.get('step', 0):,} of {chart.get('steps', 0):,}"
+    best = f" · best epoch {chart['best']}" if chart.get("best") else ""
+    match state:
+        case "running" | "validating":
+            speed, left = chart.get("speed"), chart.get("left")
+            parts = [f"epoch {chart['epoch']:,} of {chart['epochs']:,}"]
+            parts += [f"{speed:,.0f} samples/s" if speed >= 10 else f"{speed:.2g} samples/s"] if speed else []
+            parts += [f"{clock(left)} left"] if left is not None else []
+            return " · ".join([*(["validating"] if state == "validating" else []), *parts])
+        case "preparing":
+            return f"preparing, {of.removeprefix('step ')}" if chart.get("steps", 0) > 1 else "preparing"
+        case "stopping":
+            return "stopping after this step, to go on with the best weights"
+        case "done" | "stopped early":
+            return f"{state} · {best.removeprefix(' · ')} of {chart['epochs']:,}" if best else f"{state} · {of}"
+        case "cancelled" | "failed" | "interrupted":
+            return f"{state} at {of} · queue it again to go on"
+    return f"{state} at {of}{best}"
+
+
+def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
+    """At most `most` of the points, evenly, the last among them."""
+    stride = -(-len(points) // most)
+    return list(points) if stride <= 1 else list(points[(len(points) - 1) % stride :: stride])
+
+
+def written(points: Sequence[Point]) -> list[list[float | None]]:
+    """Points in order and as JSON: six digits, and null for what is no finite number."""
+
+    def number(value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+
+    return [
+        [round(point[0] or 0), *map(number, point[1:])] for point in sorted(points, key=lambda point: point[0] or 0)
+    ]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss or h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
