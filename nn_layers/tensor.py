@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from .errors import InputError
+from .meta import Meta, TooSlowError
 from .recipe import Recipe, Shape, show
 
 BATCH = 2  # BatchNorm refuses one sample, and a layer that swallows the batch dimension shows with any number above 1
@@ -107,18 +105,22 @@ def apply(layer: Layer, *inputs: SymbolicTensor) -> SymbolicTensor:
     return SymbolicTensor(layer, inputs, found.shape, found.dtype, found.parameters, found.macs)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def infer(layer: Layer, shapes: tuple[Shape, ...], dtypes: tuple[torch.dtype, ...]) -> Inferred:
     """Make the layer on the meta device, run it once on tensors that hold no numbers, and read off what it gives."""
     kind = type(layer).__name__
     try:
         recipe = untrained(layer).recipe(*shapes)
-        with torch.inference_mode(False), torch.no_grad(), torch.device("meta"):
-            module = recipe.build().train(False)
-            inputs = [torch.empty(BATCH, *shape, dtype=dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
-            output, macs = _run(module, inputs)
+        meta = Meta()
+        module = meta.build(recipe.build)
+        inputs = [
+            torch.empty(BATCH, *shape, dtype=dtype, device="meta") for shape, dtype in zip(shapes, dtypes, strict=True)
+        ]
+        output, macs = meta.run(module, inputs)
     except InputError as error:
         raise InputError(f"{kind}: {error}") from None
+    except TooSlowError:
+        raise
     except Exception as error:
         came = " and ".join(map(show, shapes))
         raise InputError(
@@ -135,39 +137,12 @@ def infer(layer: Layer, shapes: tuple[Shape, ...], dtypes: tuple[torch.dtype, ..
         )
     shape = tuple(output.shape[1:])
     _check_numbers(kind, shape)
-    return Inferred(shape, output.dtype, parameters, macs)
+    return Inferred(shape, output.dtype, parameters, macs // BATCH)
 
 
 def untrained(layer: Layer) -> Layer:
     """The same layer, except that it does not fetch pretrained weights."""
     return replace(layer, pretrained=False) if getattr(layer, "pretrained", False) else layer
-
-
-def _run(module: nn.Module, inputs: list[torch.Tensor]) -> tuple[torch.Tensor, int]:
-    """The output, and the multiply-adds per sample."""
-    if not any(True for _ in module.parameters()) and not type(module).__module__.startswith(__package__):
-        return module(*inputs), 0  # counting costs more than the layer: only layers that multiply are counted
-    with _Operations() as counter:
-        output = module(*inputs)
-    return output, counter.flops // (2 * BATCH)
-
-
-class _Operations(TorchDispatchMode):
-    """Counts as torch's FlopCounterMode does, but without its hooks on modules, which every thread would run: one may be training."""
-
-    flops = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        count = flop_registry.get(func._overloadpacket)
-        if count is None and func is not torch.ops.prim.device.default:
-            with self:
-                parts = func.decompose(*args, **kwargs or {})
-            if parts is not NotImplemented:
-                return parts
-        output = func(*args, **kwargs or {})
-        if count:
-            self.flops += count(*args, **kwargs or {}, out_val=output)
-        return output
 
 
 def _check_numbers(kind: str, shape: Shape) -> None:

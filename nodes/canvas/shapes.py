@@ -18,6 +18,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ... import nn_layers as nn
+from ...nn_layers.meta import TooSlowError, at_most
 from ...nn_layers.tensor import walk
 from .. import blocks, layers, network
 from ..host import hosted_by
@@ -29,6 +30,8 @@ MAX_INPUTS = 100  # of one node
 MAX_TEXT = 1_000  # letters of one value
 BUDGET = 0.2
 """Seconds for one answer; layers that are not reached in it are told by the next one."""
+NODE_SECONDS = 10
+"""A layer that takes longer, such as a huge backbone on a busy machine, is told by a run only."""
 VALUES = ("PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "PrimitiveBoolean")
 """ComfyUI's nodes that give the value of their widget."""
 DRAWN = {Tensor.io_type, NetworkWire.io_type}
@@ -95,7 +98,7 @@ def shapes(data: Any) -> dict[str, Any]:
     if not _turn.acquire(timeout=BUDGET):
         return {"nodes": {}, "more": True}
     try:
-        with hosted_by(_NoHost()):
+        with hosted_by(_NoHost()), at_most(NODE_SECONDS):
             return _answer(prompt)
     finally:
         _turn.release()
@@ -236,7 +239,7 @@ def _name(prompt: dict[str, dict[str, Any]], node_id: str) -> str:
     return f"{str(title or prompt[node_id]['class_type'].removeprefix('Visionsmith'))[:40]} (#{node_id[:40]})"
 
 
-MAX_KEPT = 20_000  # layers
+MAX_KEPT = 20_000  # layers; one with a thousand letters of settings counts as two
 _kept_now: dict[Any, tuple[Outcome, Any]] = {}
 _kept_before: dict[Any, tuple[Outcome, Any]] = {}
 _kept_layers = 0
@@ -245,7 +248,8 @@ _kept_layers = 0
 def _kept(kind: str, values: dict[str, Any], wired: dict[str, Any]) -> Outcome:
     """`_executed`, but once for the same settings behind the same tensors; what was not asked for in a long time is forgotten."""
     global _kept_now, _kept_before, _kept_layers
-    key = (kind, json.dumps(values, sort_keys=True), tuple((name, id(one)) for name, one in wired.items()))
+    settings = json.dumps(values, sort_keys=True)
+    key = (kind, settings, tuple((name, id(one)) for name, one in wired.items()))
     found = _kept_now.get(key)
     if found:
         return found[0]
@@ -253,7 +257,7 @@ def _kept(kind: str, values: dict[str, Any], wired: dict[str, Any]) -> Outcome:
     if not found:
         outcome = _executed(_kinds()[kind], values, wired)
         found = outcome, wired  # as long as the tensors live, no other has their ids
-        _kept_layers += 1
+        _kept_layers += 1 + len(settings) // MAX_TEXT
         if _kinds()[kind].repeats and outcome.gives is not None:
             _kept_layers += len(walk((outcome.gives,)))
     if _kept_layers > MAX_KEPT:
@@ -278,7 +282,7 @@ def _executed(kind: _Kind, values: dict[str, Any], wired: dict[str, Any]) -> Out
     known = {key: value for key, value in inputs.items() if key in entries}
     try:
         gives = kind.execute(**arguments(kind.inputs, known, wired)).result[0]
-    except _NeedsRunError:
+    except (_NeedsRunError, TooSlowError):
         return Outcome(waits="known after a run")
     except nn.InputError as error:
         return Outcome(error=str(error), input=_blamed(str(error), values, wired))
