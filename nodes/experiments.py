@@ -30,9 +30,9 @@ from .training import METRIC_TOOLTIP, on_devices
 class ExperimentNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        def several(wire, id: str, tooltip: str, least: int = 1) -> io.Input:
+        def several(wire, id: str, ids: str, tooltip: str, least: int = 1) -> io.Input:
             template = io.Autogrow.TemplatePrefix(wire.Input(id, tooltip=tooltip), prefix=id, min=least, max=24)
-            return io.Autogrow.Input(f"{id}s", template=template, tooltip=f"The {id}s to compare.")
+            return io.Autogrow.Input(ids, template=template, tooltip=f"The {ids} to compare.")
 
         metrics = list(dict.fromkeys(["auto", "loss", *(name for names in METRICS.values() for name in names), *MEANS]))
         return io.Schema(
@@ -45,9 +45,9 @@ class ExperimentNode(io.ComfyNode):
             ),
             search_aliases=["compare models", "benchmark", "grid search", "ablation", "sweep", "table"],
             inputs=[
-                several(NetworkWire, "network", "An untrained one is drawn anew from every seed."),
-                several(DatasetWire, "dataset", "Each network is trained on each of them."),
-                several(LossWire, "loss", "Without any: cross entropy for classes, squared error for numbers.", least=0),
+                several(NetworkWire, "network", "networks", "An untrained one is drawn anew from every seed."),
+                several(DatasetWire, "dataset", "datasets", "Each network is trained on each of them."),
+                several(LossWire, "loss", "losses", "Without any: cross entropy for classes, squared error for numbers.", least=0),
                 OptimizerWire.Input("optimizer", optional=True, tooltip="Without one: AdamW, learning rate 0.001, cosine."),
                 io.String.Input("name", default="comparison", tooltip="Folder below ComfyUI's output folder, in experiments."),
                 io.String.Input("seeds", default="0", tooltip="Seeds divided by commas; with several the table has mean ± deviation."),

@@ -1,6 +1,7 @@
 /** The points widget of SAM3 Segment: points and boxes are drawn on the picture that is wired into the node. */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
+import { passOn } from "./canvas_events.mjs";
 import { Editor, openLarge } from "./points/editor.mjs";
 import { Marks } from "./points/marks.mjs";
 import { loadedPicture } from "./points/upstream.mjs";
@@ -55,13 +56,7 @@ class PointsWidget {
     element.addEventListener("click", captureChange);
     element.addEventListener("pointerenter", () => this.refresh());
     element.addEventListener("focusin", () => this.refresh());
-    element.addEventListener("wheel", (event) => toCanvas(event, "processMouseWheel"));
-    for (const [type, method] of [["pointerdown", "processMouseDown"], ["pointermove", "processMouseMove"], ["pointerup", "processMouseUp"]]) {
-      element.addEventListener(type, (event) => {
-        const { button, buttons } = /** @type {PointerEvent} */ (event);
-        if (type === "pointermove" ? buttons & 4 : button === 1) toCanvas(event, method);
-      });
-    }
+    passOn(element);
     this.editor.setPicture(this.picture, this.message);
     this.follow();
   }
@@ -125,11 +120,6 @@ class PointsWidget {
       this.editor.stage.focus();
     });
   }
-}
-
-/** Hand an event on to the canvas, which has none of its own below an element. @param {Event} event @param {string} method */
-function toCanvas(event, method) {
-  if (!window.LiteGraph?.vueNodesMode) app.canvas[method]?.(event);
 }
 
 app.registerExtension({

@@ -3,8 +3,6 @@ import { app } from "../../scripts/app.js";
 
 /** @type {Record<string, number>} */
 const HEIGHTS = {
-  VisionsmithTest: 250,
-  VisionsmithDatasetStatistics: 220,
   VisionsmithChooseAugmentation: 240,
   VisionsmithPredict: 80,
   VisionsmithInspect: 120,

@@ -1,11 +1,8 @@
-/** Our style sheet, once per page. */
+/** Our style sheets, each once per page. */
 
-const SHEET = new URL("./style.css", import.meta.url).href;
-
-export function addStyle() {
-  if (document.querySelector(`link[href="${SHEET}"]`)) return;
-  const link = document.createElement("link");
-  link.rel = "stylesheet";
-  link.href = SHEET;
-  document.head.append(link);
+/** @param {string} [file] below this folder */
+export function addStyle(file = "style.css") {
+  const href = new URL(`./${file}`, import.meta.url).href;
+  if (document.querySelector(`link[href="${href}"]`)) return;
+  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
 }
