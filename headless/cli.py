@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_convert(commands)
     models.add(commands)
     _add_devices(finetune.add(commands), 0, "the file's")
+    finetune.add_runs(commands)
     return parser
 
 

@@ -28,6 +28,12 @@ An example of SETTINGS.toml (paths are relative to it; the settings that are lef
 """
 
 
+RUNS_HELP = """\
+Look after what `visionsmith finetune` trained: list the runs, make a contact sheet of one or a comparison of several, remove old
+checkpoints, or put one where ComfyUI finds it. A run is a folder's name or a part of it; of samples and compare, a picture is written.
+"""
+
+
 def add(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Add the command to those of `visionsmith`."""
     sub = commands.add_parser(
@@ -41,7 +47,28 @@ def add(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     return sub
 
 
+def add_runs(commands: argparse._SubParsersAction) -> None:
+    """Add the command that looks after runs."""
+    sub = commands.add_parser(
+        "finetune-runs", help="list, compare, prune and promote fine-tunings", description=RUNS_HELP
+    )
+    sub.add_argument("action", choices=("list", "samples", "compare", "prune", "promote"))
+    sub.add_argument("runs", nargs="*", metavar="RUN", help="which; none for the latest, for list and compare for all")
+    sub.add_argument("--output", type=Path, default=Path("output"), help="folder that has them (default: output)")
+    sub.add_argument("--models", type=Path, default=Path("models"), help="folder for promote (default: models)")
+    sub.add_argument("--keep", type=int, default=1, help="checkpoints that prune keeps, the latest (default: 1)")
+    sub.add_argument("--step", type=int, default=0, help="the checkpoint that promote takes (default: the last)")
+    sub.add_argument("--name", default="", help="of the file that promote writes (default: the run's)")
+    sub.set_defaults(command=_runs)
+
+
 def _run(options: argparse.Namespace) -> int:
     from .finetuning import run_file
 
     return run_file(options)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from .finetuning import look_after
+
+    return look_after(options)

@@ -162,3 +162,35 @@ class _Watch:
         self.display.progress("", step.step, step.steps)
         loss = f" · loss {float(step.loss):.4f}" if step.stage == "train" else ""
         self.display.text("", f"{step.stage} {step.step}/{step.steps}{loss}")
+
+
+def look_after(options: argparse.Namespace) -> int:
+    """Carry out `visionsmith finetune-runs`; prints what was done, and the table of the runs."""
+    from ..training.finetune.compare import compare_samples
+    from ..training.finetune.output import prune
+    from ..training.finetune.runs import find_run, list_runs, promote, table
+    from ..training.pictures import save_picture
+    from .cli import OK
+
+    root = options.output / "finetune"
+    every = list_runs(root)
+    if not every:
+        raise InputError(f"there are no runs in {root}; train with 'visionsmith finetune', or give their folder with --output.")  # fmt: skip
+    runs = [find_run(every, name) for name in options.runs]
+    if not runs:
+        runs = every if options.action in ("list", "compare") else every[:1]
+    if options.action in ("samples", "compare"):
+        file = root / f"{options.action}.png"
+        save_picture(compare_samples(runs) if options.action == "compare" else runs[0].sheet(), file)
+        print(f"picture: {file}")
+    for run in runs if options.action in ("prune", "promote") else ():
+        if options.action == "prune":
+            if options.keep < 1:
+                raise InputError(f"--keep is {options.keep}; choose at least 1.")
+            print(f"{run.folder.name}: {len(prune(run.folder, options.keep))} checkpoints removed")
+        else:
+            folder = options.models / ("loras" if run.method == "lora" else "checkpoints")
+            name = options.name or run.folder.name.rpartition("-")[0]
+            print(f"{run.folder.name}: {promote(run, folder, name, options.step)}")
+    print(table(runs))
+    return OK

@@ -134,15 +134,16 @@ def nearest_bucket(height: int, width: int, resolution: int) -> Size:
 
 def load(picture: Path, size: Size) -> Tensor:
     """A picture in -1..1, float32 [3, height, width], made smaller or larger to cover `size`, and cut around its middle."""
-    return _fitted(read_picture(picture).float() / 127.5 - 1, size)
+    return fitted(read_picture(picture).float() / 127.5 - 1, size)
 
 
 def load_mask(picture: Path, size: Size) -> Tensor:
     """A mask of zeros and ones, float32 [1, height, width], cut as its picture is."""
-    return (_fitted(read_picture(picture, "L").float() / 255, size) > 0.5).float()
+    return (fitted(read_picture(picture, "L").float() / 255, size) > 0.5).float()
 
 
-def _fitted(picture: Tensor, size: Size) -> Tensor:
+def fitted(picture: Tensor, size: Size) -> Tensor:
+    """Pixels [channels, height, width] made smaller or larger to cover `size`, and cut around their middle."""
     height, width = size
     scale = max(height / picture.shape[1], width / picture.shape[2])
     enough = [max(side, round(old * scale)) for side, old in zip(size, picture.shape[1:], strict=True)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ...nn_layers.files import atomic
 from ...nn_layers.storage import read_json
 from ..run import LAST, SETTINGS, read_state
 from . import kohya
-from .output import FOLDER, checkpoints, curves_picture, need_space, smoothed, whole_folder
+from .output import FOLDER, checkpoints, need_space, smoothed, whole_folder
 from .samples import contact_sheet, rounds
 from .settings import FinetuneSettings, file_name
 
@@ -27,7 +28,7 @@ class FinetuneRun:
     Attributes:
         folder: settings.json, last.safetensors (to go on), metrics.csv, curves.png, checkpoints/ and samples/.
         settings: Everything that was set, for people.
-        state: "running" (also after a crash or Cancel) or "done".
+        state: "running" (also after a crash or Cancel), "stopped" (by a person, who goes on with its weights) or "done".
         step: Steps that were done, as of the last save.
         curve: The loss as (step, loss), at most 1,000 points.
     """
@@ -53,7 +54,10 @@ class FinetuneRun:
             )
         if not (folder / LAST).is_file():
             return cls(folder, settings)
-        at = read_state(folder / LAST)
+        try:
+            at = read_state(folder / LAST)
+        except InputError:
+            return cls(folder, settings, "damaged")
         points = tuple((step, loss) for step, loss in at["curve"]["points"])
         return cls(folder, settings, at["state"], at["step"], at["seconds"], points)
 
@@ -115,8 +119,10 @@ def is_finished(folder: Path, key: str, settings: FinetuneSettings) -> bool:
 
 def list_runs(root: Path) -> list[FinetuneRun]:
     """The fine-tunings directly below `root`, the latest first."""
-    folders = [f for f in root.iterdir() if (f / SETTINGS).is_file()] if root.is_dir() else []
-    runs = [FinetuneRun.load(f) for f in folders if read_json(f / SETTINGS).get("kind") == "finetune"]
+    runs = []
+    for file in root.glob(f"*/{SETTINGS}"):
+        with suppress(InputError):  # another kind of folder, or damaged settings: the other runs are still to be seen
+            runs.append(FinetuneRun.load(file.parent))
     return sorted(runs, key=lambda run: -(run.folder / SETTINGS).stat().st_mtime)
 
 
@@ -132,33 +138,18 @@ def table(runs: Sequence[FinetuneRun]) -> str:
     return "\n".join(lines)
 
 
-def compare_sheet(runs: Sequence[FinetuneRun]) -> Image.Image:
-    """The last samples of several runs below each other, beside those from before the training where there are any.
+def find_run(runs: Sequence[FinetuneRun], name: str) -> FinetuneRun:
+    """The run of a folder or of a part of its name; the first if that is empty.
 
     Raises:
-        InputError: None of them has samples.
+        InputError: None, or more than one, has that name.
     """
-    import numpy as np
-    import torch
-
-    from ..pictures import grid
-
-    pictures, captions, columns = [], [], 1
-    for run in runs:
-        found = rounds(run.folder)
-        for step in dict.fromkeys([*([0] if 0 in found else []), *list(found)[-1:]]):
-            columns = max(columns, len(found[step]))
-            for file in found[step]:
-                pictures.append(torch.from_numpy(np.array(Image.open(file).convert("RGB"))).permute(2, 0, 1))
-                captions.append(f"{run.folder.name} · {step or 'no training'}")
-    if not pictures:
-        raise InputError("none of these runs has sample pictures; give prompts and set sample_every above 0.")
-    return grid(pictures, captions, columns=columns, tile=256)
-
-
-def compare_curves(runs: Sequence[FinetuneRun]) -> Image.Image:
-    """Their losses in one picture."""
-    return curves_picture({run.folder.name: run.curve for run in runs})
+    wanted = name.strip().replace("\\", "/").rpartition("/")[2]
+    found = [run for run in runs if run.folder.name == wanted] or [run for run in runs if wanted in run.folder.name]
+    if not found or (wanted and len(found) > 1):
+        known = ", ".join(run.folder.name for run in (found or runs))
+        raise InputError(f"{len(found) or 'no'} runs are called {name!r}; choose one of {known}.")
+    return found[0]
 
 
 def promote_folder(run: FinetuneRun, folder: Path, name: str) -> Path | None:
@@ -170,7 +161,7 @@ def promote_folder(run: FinetuneRun, folder: Path, name: str) -> Path | None:
     if place.exists():
         place = folder / f"{file_name(name)}-{run.settings['key']}"
     need_space(folder, sum(file.stat().st_size for file in source.rglob("*") if file.is_file()))
-    if not place.exists():
+    if not place.exists() or place.stat().st_mtime < source.stat().st_mtime:  # of a run that was gone on with
         with whole_folder(place) as path:
             shutil.copytree(source, path, dirs_exist_ok=True)
     return place

@@ -18,6 +18,7 @@ from ...nn_layers.errors import InputError
 from ..pictures import save_picture
 from .concepts import Concepts, load, load_mask
 from .folders import pictures_in
+from .masks import without_masked
 from .parts import Parts
 from .settings import FinetuneSettings, file_name
 
@@ -28,10 +29,14 @@ SAMPLERS = {
     "dpm++ 2m": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
 }
 SAMPLES = "samples"
+SCENE = f"{SAMPLES}/scene.png"
+"""In a run's folder: what checkpoints for inpainting repaint in their samples."""
+Scene = tuple[Tensor, Tensor]
+"""A picture in -1..1 and the mask of what is repainted, [3, side, side] and [1, side, side]."""
 
 
-def painter(parts: Parts, sampler: str) -> Any:
-    """diffusers' pipeline of the same parts: for inpainting if the UNet was made for it.
+def painter(parts: Parts, sampler: str, repaints: bool = False) -> Any:
+    """diffusers' pipeline of the same parts: for inpainting if the UNet was made for it, or if it is to repaint a picture.
 
     Raises:
         InputError: There is no such sampler.
@@ -43,7 +48,7 @@ def painter(parts: Parts, sampler: str) -> Any:
     name, options = SAMPLERS[sampler]
     given = {"unet": parts.unet, "vae": parts.vae, "text_encoder": parts.texts[0], "tokenizer": parts.tokenizers[0]}
     given["scheduler"] = getattr(diffusers, name).from_config(parts.scheduler.config, **options)
-    kind = "Inpaint" if parts.channels == 9 else ""
+    kind = "Inpaint" if parts.channels == 9 or repaints else ""
     if parts.is_xl:
         given |= {"text_encoder_2": parts.texts[1], "tokenizer_2": parts.tokenizers[1], "add_watermarker": False}
         pipeline = getattr(diffusers, f"StableDiffusionXL{kind}Pipeline")(**given)
@@ -55,19 +60,19 @@ def painter(parts: Parts, sampler: str) -> Any:
 
 
 def paint(
-    parts: Parts, settings: FinetuneSettings, prompt: str, side: int, seed: int, fabric, scene: tuple[Tensor, Tensor] | None
-) -> Tensor:  # fmt: skip
+    parts: Parts, settings: FinetuneSettings, prompt: str, side: int, seed: int, fabric, scene: Scene | None
+) -> Tensor:
     """One picture, float32 [3, side, side] in 0..1.
 
     Args:
-        scene: For checkpoints for inpainting: a picture in -1..1 and its mask, [3, side, side] and [1, side, side].
+        scene: What is repainted; checkpoints for inpainting paint everything without one.
     """
     given: dict[str, Any] = {}
-    if parts.channels == 9:
+    if parts.channels == 9 or scene:
         picture, mask = scene if scene else (torch.zeros(3, side, side), torch.ones(1, side, side))
         given = {"image": picture[None], "mask_image": mask[None], "strength": 1.0}
     with torch.no_grad(), fabric.autocast():
-        latents = painter(parts, settings.sampler)(
+        latents = painter(parts, settings.sampler, scene is not None)(
             prompt=prompt,
             negative_prompt=settings.negative,
             height=side,
@@ -82,7 +87,7 @@ def paint(
 
 
 @contextmanager
-def _ready(parts: Parts, device: torch.device) -> Iterator[None]:
+def on_device(parts: Parts, device: torch.device) -> Iterator[None]:
     """All networks on the device and without dropout inside the block; as they were afterwards."""
     modules = (parts.unet, parts.vae, *parts.texts)
     places = [(next(module.parameters()).device, module.training) for module in modules]
@@ -103,8 +108,10 @@ def sample_round(
     """One picture for each prompt, always from the same noise: ``samples/STEP-NUMBER.png``. What is drawn by chance elsewhere stays as it was."""
     files = []
     scene = _scene(concepts) if parts.channels == 9 else None
+    if scene and settings.prompts:
+        save_picture(masked_picture(scene), folder / SCENE)
     side = _side(parts, concepts.resolution)
-    with torch.random.fork_rng(), _ready(parts, fabric.device):
+    with torch.random.fork_rng(), on_device(parts, fabric.device):
         for number, prompt in enumerate(settings.prompts):
             picture = paint(parts, settings, prompt, side, settings.seed + number, fabric, scene)
             files.append(folder / SAMPLES / f"{step:06}-{number:02}.png")
@@ -117,13 +124,19 @@ def _side(parts: Parts, resolution: int) -> int:
     return max(least, resolution // least * least)
 
 
-def _scene(concepts: Concepts) -> tuple[Tensor, Tensor]:
+def _scene(concepts: Concepts) -> Scene:
     """The first picture with a mask, or the first one with its middle masked."""
     side = concepts.resolution
     _, picture = next((one for one in concepts.pictures if one[1].mask), concepts.pictures[0])
     mask = torch.zeros(1, side, side)
     mask[:, side // 4 : side * 3 // 4, side // 4 : side * 3 // 4] = 1
     return load(picture.file, (side, side)), load_mask(picture.mask, (side, side)) if picture.mask else mask
+
+
+def masked_picture(scene: Scene) -> Image.Image:
+    """A scene for people: what is repainted is grey."""
+    picture, mask = scene
+    return _to_pil(without_masked(picture, mask) / 2 + 0.5)
 
 
 def _to_pil(picture: Tensor) -> Image.Image:
@@ -186,7 +199,7 @@ def make_class_pictures(
     lacking = lacking[fabric.global_rank :: fabric.world_size]
     if lacking:
         side = _side(parts, concepts.resolution)
-        with torch.random.fork_rng(), _ready(parts, fabric.device):
+        with torch.random.fork_rng(), on_device(parts, fabric.device):
             for done, (prompt, file, number) in enumerate(lacking, 1):
                 save_picture(_to_pil(paint(parts, settings, prompt, side, settings.seed + number, fabric, None)), file)
                 yield done, len(lacking)
