@@ -89,17 +89,19 @@ def relabel(
     settings: RelabelSettings = RelabelSettings(),
     fill: Fill | None = None,
     refine: Refine | None = None,
+    background: torch.Tensor | None = None,
 ) -> Relabelled:
     """Find the defect of an edited picture.
 
     Args:
         original: float32 [height, width, 3] in 0..1, before the edit.
         edited: The same after it.
-        old_mask: [height, width], the defect that the original shows.
+        old_mask: [height, width], the defect that the original shows; with `background`, the place that was drawn for the new one.
         attention: [height, width] in 0..1, where the edited words looked; None for nowhere else than the old mask.
         settings: How.
         fill: What takes the old defect out; the best that is installed if None.
         refine: SAM 3, or None.
+        background: [height, width, 3], the picture without that defect, where it is known; otherwise the old defect is erased.
 
     Raises:
         InputError: Sizes differ, or the old mask is empty.
@@ -116,7 +118,10 @@ def relabel(
     if not bool(old.any()):
         raise InputError("the mask is empty; give the mask of the defect that the original picture shows.")
     allowed = grown(_allowed(old, attention, settings, original), settings.reach)
-    clean = erase(original, old, fill or preferred(), EraseSettings(settings.grow, 2)).images
+    if background is None:
+        clean = erase(original, old, fill or preferred(), EraseSettings(settings.grow, 2)).images
+    else:
+        clean = checked_images(background[None], "background")[..., :3]
     difference = _difference(edited, clean, settings.blur)
     level = _level(difference, allowed > 0, original, old, settings)
     mask = keep_objects(((difference > level) & (allowed > 0)).float(), 0.5, settings.min_area)
@@ -128,7 +133,8 @@ def relabel(
     strength = float(difference[mask > 0].mean()) if bool(mask.any()) else 0.0
     confidence = max(0.0, 1 - level / strength) if strength else 0.0
     confidence = confidence if agreed is None else (confidence + agreed) / 2
-    return Relabelled(mask[0], confidence, _problems(mask, psnr, ratio, settings), psnr, ratio, difference[0])
+    than = "the old" if background is None else "the place drawn for it"
+    return Relabelled(mask[0], confidence, _problems(mask, psnr, ratio, than, settings), psnr, ratio, difference[0])
 
 
 def _allowed(
@@ -216,13 +222,13 @@ def _psnr(original: torch.Tensor, edited: torch.Tensor, allowed: torch.Tensor) -
     return min(100.0, -10 * torch.log10(torch.tensor(max(error, 1e-12))).item())
 
 
-def _problems(mask: torch.Tensor, psnr: float, ratio: float, settings: RelabelSettings) -> tuple[str, ...]:
+def _problems(mask: torch.Tensor, psnr: float, ratio: float, than: str, settings: RelabelSettings) -> tuple[str, ...]:
     """What speaks against a sample, in words."""
     found = []
     if not bool(mask.any()):
         found.append("no defect is left")
     elif not settings.least_area <= ratio <= settings.most_area:
-        found.append(f"the new defect is {ratio:.2f} times as large as the old")
+        found.append(f"the new defect is {ratio:.2f} times as large as {than}")
     if psnr < settings.least_psnr:
         found.append(f"the background changed ({psnr:.1f} dB)")
     return tuple(found)

@@ -65,7 +65,7 @@ def synthesize(
     if defects < 1 or copies < 1:
         raise InputError(f"defects is {defects} and copies is {copies}; both must be at least 1.")
     batch, height, width, channels = images.shape
-    allowed = _parts(part, batch, height, width)
+    allowed = part_masks(part, batch, height, width)
     result = images.detach().cpu().float().numpy().repeat(copies, 0)
     masks, every = np.zeros(result.shape[:3], np.float32), []
     for number in range(len(result)):
@@ -98,8 +98,12 @@ def _filled(
     return tuple(patches)
 
 
-def _parts(part: Tensor | None, batch: int, height: int, width: int) -> np.ndarray | None:
-    """bool [1 | batch, height, width]."""
+def part_masks(part: Tensor | None, batch: int, height: int, width: int) -> np.ndarray | None:
+    """Where defects may be, bool [1 | batch, height, width]; None for everywhere.
+
+    Raises:
+        InputError: A part mask of another size or number, or an empty one.
+    """
     if part is None:
         return None
     part = part[None] if part.ndim == 2 else part

@@ -50,6 +50,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         masks,
         network,
         relabel,
+        new_defect,
         sam3,
         segmentation,
         testing,
@@ -59,6 +60,6 @@ def node_list() -> list[type[io.ComfyNode]]:
     )
 
     drawing = (layers, blocks, network)
-    learning = (data, transforms, segmentation, augment, training, testing, experiments, finetune)
-    pictures = (sam3, masks, erase, inpaint, edit, ledits, relabel, background, words)
+    learning = (data, transforms, segmentation, labels, augment, training, testing, experiments, finetune)
+    pictures = (sam3, masks, erase, inpaint, edit, ledits, relabel, new_defect, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

@@ -19,7 +19,7 @@ from ..augmentation.diffusion.reference import ReferenceSettings, edit_from_exam
 from ..nn_layers.errors import InputError
 from ..replace import gradients, ordinary
 from .host import host, watch, writable
-from .support.checkpoints import PRECISIONS, checkpoint, checkpoint_names, stable_diffusion
+from .support.checkpoints import NO_LORA, PRECISIONS, checkpoint, checkpoint_names, lora, lora_names, stable_diffusion
 from .support.checkpoints import WHERE as WHERE_TO_PUT
 from .support.inverted import Inverted
 from .support.views import compared, versions
@@ -40,7 +40,7 @@ class LoadDiffusionModel(io.ComfyNode):
             node_id="VisionsmithLoadDiffusionModel",
             display_name="Load Diffusers Model",
             category="Visionsmith/Edit",
-            description="Read a Stable Diffusion 1.x, 2.x or XL model for inversion and edits. Nothing is downloaded.",
+            description="Read a Stable Diffusion 1.x, 2.x or XL model for inversion, edits and new defects, also with a LoRA. Nothing is downloaded.",
             search_aliases=["stable diffusion", "checkpoint", "diffusers", "sd 1.5", "sdxl", "prompt-to-prompt model"],
             inputs=[
                 io.Combo.Input("checkpoint", options=names, default=names[0], tooltip=WHERE_TO_PUT),
@@ -51,22 +51,27 @@ class LoadDiffusionModel(io.ComfyNode):
                     tooltip="float32 is exact and what null-text needs; auto takes half the memory on a GPU.",
                     advanced=True,
                 ),
+                io.Combo.Input("lora", options=lora_names(), default=NO_LORA, tooltip="A file of models/loras to merge into the model, such as one that Train LoRA made of your defects."),
+                number("lora_strength", 1.0, "How much of the LoRA; 1 as it was trained.", min=-4.0, max=4.0, step=0.05),
             ],
-            outputs=[DiffusionWire.Output(display_name="model", tooltip="For Invert Image and Edit with Prompt.")],
+            outputs=[DiffusionWire.Output(display_name="model", tooltip="For Invert Image, Edit with Prompt and Inpaint New Defect.")],
         )  # fmt: skip
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str) -> bool | str:
+    def validate_inputs(cls, checkpoint: str, lora: str = NO_LORA) -> bool | str:
         return True  # execute says what is there when the name of an older workflow is not
 
     @classmethod
-    def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
-        return io.NodeOutput(load_diffusion(checkpoint, precision))
+    def execute(cls, checkpoint: str, precision: str, lora: str = NO_LORA, lora_strength: float = 1.0) -> io.NodeOutput:
+        return io.NodeOutput(load_diffusion(checkpoint, precision, lora, lora_strength))
 
 
-def load_diffusion(name: str, precision: str) -> DiffusionModel:
-    """The model of a widget's value, from memory if it is there."""
-    return model_of(stable_diffusion(name, precision), fingerprint(checkpoint(name)))
+def load_diffusion(name: str, precision: str, lora_name: str = NO_LORA, strength: float = 1.0) -> DiffusionModel:
+    """The model of a widget's values, from memory if it is there."""
+    named, file = fingerprint(checkpoint(name)), lora(lora_name)
+    if file:
+        named = f"{named}-{fingerprint(file)}-{strength:g}"  # inversions are kept by it
+    return model_of(stable_diffusion(name, precision, lora_name, strength), named)
 
 
 class InvertImage(io.ComfyNode):

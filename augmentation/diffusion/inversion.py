@@ -108,6 +108,7 @@ def invert(
         InputError: The picture or the prompt does not fit the model.
     """
     size = size or (int(image.shape[0]), int(image.shape[1]))
+    model.check_ordinary()
     check_image(model, image)
     total = settings.steps * (2 if settings.method == "null-text" else 1)
     with attending(model.unet, settings.residual):

@@ -61,6 +61,7 @@ def edit_with_ledits(
     Raises:
         InputError: diffusers has no LEDITS++, or the picture does not fit.
     """
+    model.check_ordinary()
     height, width = image.shape[:2]
     if height % SIDE or width % SIDE:
         raise InputError(

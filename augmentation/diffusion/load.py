@@ -10,7 +10,7 @@ import torch
 
 from ...imaging.stable_diffusion import StableDiffusion, load_stable_diffusion
 from ...nn_layers.errors import InputError
-from .model import DiffusionModel
+from .model import INPAINTING, DiffusionModel
 from .schedule import schedule_of
 
 SAMPLES, SAMPLE = 16, 1 << 16  # pieces of each file, and their bytes, that tell models apart
@@ -36,13 +36,12 @@ def model_of(stable: StableDiffusion, named: str = "") -> DiffusionModel:
     """A loaded model as the functions that edits need; `named` is its fingerprint.
 
     Raises:
-        InputError: It was made for inpainting, or predicts something that cannot be inverted.
+        InputError: It paints neither from words nor into masks, or predicts something that cannot be inverted.
     """
-    if stable.channels != 4:
-        made_for = "inpainting" if stable.channels == 9 else "something else than making pictures from text"
+    if stable.channels not in (4, INPAINTING):
         raise InputError(
-            f"{stable.name} was made for {made_for} (its UNet takes {stable.channels} channels instead of 4); "
-            f"choose an ordinary checkpoint of Stable Diffusion 1.x, 2.x or SDXL."
+            f"{stable.name} was made for something else than making pictures from text (its UNet takes {stable.channels} channels); "
+            f"choose an ordinary checkpoint of Stable Diffusion 1.x, 2.x or SDXL, or one for inpainting."
         )
     return DiffusionModel(stable, named, schedule_of(stable.pipeline.scheduler))
 

@@ -13,6 +13,9 @@ from ...imaging.stable_diffusion import StableDiffusion
 from ...nn_layers.errors import InputError
 from .schedule import Schedule
 
+INPAINTING = 9
+"""Input channels of a UNet made for inpainting: noise, mask, and the picture without what is masked."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -84,6 +87,18 @@ class DiffusionModel:
     def multiple(self) -> int:
         """Sides of pictures must be multiples of this many pixels, so that the UNet can halve them."""
         return self.scale * 2 ** (len(self.unet.config.block_out_channels) - 1)
+
+    def check_ordinary(self) -> None:
+        """Refuse to invert or edit with a model that wants a mask beside the picture.
+
+        Raises:
+            InputError: It was made for inpainting.
+        """
+        if self.stable.channels == INPAINTING:
+            raise InputError(
+                f"{self.stable.name} was made for inpainting (its UNet takes {INPAINTING} channels instead of 4), so it can paint new defects "
+                f"but edit none; choose an ordinary checkpoint of Stable Diffusion 1.x, 2.x or SDXL."
+            )
 
     def tokens(self, prompt: str) -> list[int]:
         """The tokens of a prompt, start and end included, without padding.

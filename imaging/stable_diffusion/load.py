@@ -17,6 +17,7 @@ from ...nn_layers.errors import InputError
 from ..clip_table import Table, find_table
 from ..weights import loaded
 from .configs import UNET, configurations, kind_of
+from .lora import merge_lora
 
 NEEDED = "diffusers is not installed; pip install 'visionsmith[diffusion]' into ComfyUI's Python and start it again."
 CLASSES = ("StableDiffusion", "StableDiffusionXL")
@@ -78,7 +79,11 @@ class StableDiffusion:
 
 
 def load_stable_diffusion(
-    path: Path, dtype: torch.dtype = torch.float32, token_folders: Iterable[Path] = ()
+    path: Path,
+    dtype: torch.dtype = torch.float32,
+    token_folders: Iterable[Path] = (),
+    lora: Path | None = None,
+    strength: float = 1.0,
 ) -> StableDiffusion:
     """Read a checkpoint; the last one stays in memory.
 
@@ -86,9 +91,10 @@ def load_stable_diffusion(
         path: A ``.safetensors`` file of Stable Diffusion 1.x, 2.x or SDXL with all of its parts, or a folder with a model_index.json.
         dtype: float32, or float16 for half the memory on a GPU.
         token_folders: Where CLIP's vocab.json and merges.txt may lie; for files, which bring none.
+        lora: A file to merge into the weights, by `strength`; see `merge_lora`.
 
     Raises:
-        InputError: diffusers is missing, or the file is missing, damaged, incomplete or of another kind.
+        InputError: diffusers is missing, or a file is missing, damaged, incomplete or of another kind.
     """
     try:
         import diffusers
@@ -104,6 +110,8 @@ def load_stable_diffusion(
     def read(place: Path) -> StableDiffusion:
         with torch.inference_mode(False):  # what is made inside of it could never be trained
             pipeline = _from_folder(place, dtype) if place.is_dir() else _from_file(place, dtype, folders)
+            if lora:
+                merge_lora(pipeline, lora, strength)
         for part in pipeline.components.values():
             if isinstance(part, nn.Module):
                 _complete(part, place.name)
@@ -111,7 +119,8 @@ def load_stable_diffusion(
         pipeline.set_progress_bar_config(disable=True)
         return StableDiffusion(place.name, pipeline)
 
-    return loaded("stable-diffusion", path, read, dtype)
+    merged = (lora, lora.stat().st_mtime_ns, strength) if lora and lora.exists() else lora
+    return loaded("stable-diffusion", path, read, dtype, merged)
 
 
 def _complete(module: nn.Module, name: str) -> None:

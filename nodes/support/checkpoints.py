@@ -16,6 +16,7 @@ from ..sam3 import token_folders
 NONE = "put a checkpoint into models/checkpoints"
 WHERE = "A .safetensors file of models/checkpoints with all of its parts, or a folder of models/diffusers: Stable Diffusion 1.x, 2.x or SDXL."
 PRECISIONS = ["auto", "float32"]
+NO_LORA = "none"
 
 
 def checkpoints() -> dict[str, Path]:
@@ -53,17 +54,52 @@ def checkpoint(name: str) -> Path:
     return path
 
 
-def stable_diffusion(name: str, precision: str = PRECISIONS[0]) -> StableDiffusion:
+def lora_names() -> list[str]:
+    """For a widget; the first is none of them."""
+    try:
+        return [NO_LORA, *_loras()]
+    except Exception:
+        return [NO_LORA]
+
+
+def lora(name: str) -> Path | None:
+    """The file of a widget's value.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    if name == NO_LORA:
+        return None
+    path = _loras().get(name.replace("\\", "/"))
+    if path is None:
+        places = ", ".join(map(str, host().model_folders("loras")))
+        raise InputError(f"there is no LoRA called {name!r} in {places}; put it there, or choose another one.")
+    return path
+
+
+def _loras() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in host().model_folders("loras"):
+        for file in listed(folder, (".safetensors",)):
+            found.setdefault(file.relative_to(folder).as_posix(), file)
+    return found
+
+
+def stable_diffusion(
+    name: str, precision: str = PRECISIONS[0], lora_name: str = NO_LORA, strength: float = 1.0
+) -> StableDiffusion:
     """The model of a widget's value, on the CPU; memory for it was asked for.
 
     Args:
         name: From `checkpoint_names`.
         precision: "auto" is float16 on a GPU and float32 on the CPU.
+        lora_name: From `lora_names`, merged into the weights by `strength`.
 
     Raises:
         InputError: See `load_stable_diffusion`.
     """
     half = precision == PRECISIONS[0] and host().device().type != "cpu"
-    model = load_stable_diffusion(checkpoint(name), torch.float16 if half else torch.float32, token_folders())
+    kind = torch.float16 if half else torch.float32
+    model = load_stable_diffusion(checkpoint(name), kind, token_folders(), lora(lora_name), strength)
     host().free_memory(model.bytes * 3 // 2)  # weights, and what is between them
     return model

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from visionsmith.augmentation.diffusion.attention import Attend, Layer, Residual, attending
 from visionsmith.augmentation.diffusion.editing import EditSettings, edit
 from visionsmith.augmentation.diffusion.inversion import InversionSettings, invert, key_of, load, save
+from visionsmith.augmentation.diffusion.ledits import edit_with_ledits
 from visionsmith.augmentation.diffusion.load import fingerprint, load_model, model_of
 from visionsmith.augmentation.diffusion.model import Text, checked
 from visionsmith.imaging.stable_diffusion import StableDiffusion
@@ -239,9 +240,18 @@ def test_files_that_are_cut_off_are_refused(tmp_path):
         load_model(tmp_path / "cut.safetensors")
 
 
-def test_models_made_for_inpainting_are_refused():
-    with pytest.raises(InputError, match=r"x was made for inpainting \(its UNet takes 9 channels instead of 4\)"):
-        model_of(StableDiffusion("x", random_pipeline(channels=9)))
+def test_models_made_for_inpainting_edit_nothing():
+    model = model_of(StableDiffusion("x", random_pipeline(channels=9)))  # they paint new defects
+    for change in (
+        lambda: invert(model, torch.rand(32, 32, 3), "a crack"),
+        lambda: edit_with_ledits(model, torch.rand(32, 32, 3), ["rust"]),
+    ):
+        with pytest.raises(InputError, match=r"x was made for inpainting \(its UNet takes 9 channels instead of 4\)"):
+            change()
+    with pytest.raises(
+        InputError, match=r"x was made for something else than making pictures from text \(its UNet takes 8 "
+    ):
+        model_of(StableDiffusion("x", random_pipeline(channels=8)))
 
 
 def test_models_that_differ_in_a_weight_have_other_fingerprints(tmp_path):
