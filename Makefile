@@ -8,7 +8,7 @@ WORKFLOW ?= digits-classifier
 OUTPUT ?= output
 COMFYUI_PATH ?= $(HOME)/comfy/ComfyUI
 
-.PHONY: run test test-comfy lint lint-web bench comfyui lock
+.PHONY: run test test-comfy lint lint-web bench docs comfyui lock
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## Run a shipped workflow (or WORKFLOW=path.json) without ComfyUI
@@ -32,6 +32,9 @@ lint-web:  ## eslint, type check and unit tests of web/; skipped, in words, wher
 
 bench: $(READY)  ## One line of ratios for each script in benchmarks/
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(READY)  ## The documentation as a site in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build $(ARGS)
 
 comfyui: $(READY)  ## Clone ComfyUI if there is none, link this package into it, start it
 	test -d "$(COMFYUI_PATH)" || git clone --depth 1 https://github.com/comfyanonymous/ComfyUI "$(COMFYUI_PATH)"

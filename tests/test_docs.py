@@ -1,10 +1,15 @@
 """What README, CONTRIBUTING and the other texts promise is there: nodes, commands, files, links."""
 
+import ast
+import importlib
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,7 +19,7 @@ import yaml
 from visionsmith.headless import cli
 from visionsmith.headless.experiment import read_experiment
 from visionsmith.nodes import node_list
-from visionsmith.provisioning.manifest import parse
+from visionsmith.provisioning.manifest import parse, toml_reader
 from visionsmith.provisioning.report import EXIT_CODES
 from visionsmith.training import FitSettings
 
@@ -24,7 +29,8 @@ TEXTS = (
     "CONTRIBUTING.md",
     "AGENTS.md",
     "CHANGELOG.md",
-    *(f"docs/{p.name}" for p in REPOSITORY.glob("docs/*.md")),
+    "SECURITY.md",
+    *(page.relative_to(REPOSITORY).as_posix() for page in sorted(REPOSITORY.glob("docs/**/*.md"))),
 )
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
@@ -56,13 +62,36 @@ def test_readme_has_a_row_for_every_node():
     assert links == nodes
 
 
+def test_numbers_of_the_readme():
+    """What it counts is counted here again."""
+    from visionsmith.nn_layers.segmentation.architectures import ARCHITECTURES
+    from visionsmith.training.segmentation.drawn import COUNT
+    from visionsmith.training.sources import digits
+
+    def choices(node_id):
+        [schema] = [schema for schema in (node.define_schema() for node in node_list()) if schema.node_id == node_id]
+        return len(next(entry.options for entry in schema.inputs if entry.id == "type"))
+
+    assert f"ReLU, GELU, SiLU and {choices('VisionsmithActivation') - 3} others" in README
+    assert choices("VisionsmithOptimizer") == len(("AdamW", "SGD")) + 7 and "AdamW, SGD and seven others" in README
+    assert README.count(f"{len(ARCHITECTURES)} ") >= 2 and f"| {len(ARCHITECTURES)} whole architectures" in README
+    assert COUNT == 40 and "forty pictures drawn by a program" in README
+    assert f"{sum(map(len, digits().splits.values())):,} real handwritten digits" in README
+    window = json.loads(read("workflows/api/segment-defects.json"))["6"]["inputs"]
+    assert (window["type"], window["type.p"]) == ("defect window", 0.7) and "seven of ten over a defect" in README
+
+
+def targets():
+    """The targets of the Makefile."""
+    return set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])
 def test_make_targets_exist(name):
-    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     named = {match[1] for line in commands_of(name) if (match := re.match(r"make ([a-z-]+)", line))}
 
     assert named
-    assert named <= targets
+    assert named <= targets()
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -73,24 +102,132 @@ def test_links_and_pictures_are_there(name):
             assert (REPOSITORY / name).parent.joinpath(target.partition("#")[0]).exists(), target
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/segmentation.md"])
-def test_commands_are_understood(name, capsys):
-    """Every line that calls `visionsmith` passes its own parser, and the workflow it names is there."""
-    for line in commands_of(name):
-        if match := re.match(r"(?:\.venv/bin/)?visionsmith (.+)", line):
-            options = cli._parser().parse_args(match[1].split())
-            if not hasattr(options, "workflow"):
-                continue  # an experiment: its file is in the text, see below
-            assert (REPOSITORY / options.workflow).is_file()
-            assert cli.main(["check", str(REPOSITORY / options.workflow), *(f"--set={s}" for s in options.set)]) == 0
+def shell_of(name):
+    """The lines of a text's blocks of shell, without comments and without the variables before a command."""
+    lines = "".join(re.findall(r"^ *```bash\n(.*?)```", read(name), re.DOTALL | re.MULTILINE)).splitlines()
+    bare = (re.sub(r"\s+#.*", "", line).strip() for line in lines)
+    return [re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line) for line in bare if line]
 
 
-@pytest.mark.parametrize(("name", "trainings"), [("README.md", 8), ("docs/segmentation.md", 36)])
-def test_experiment_files_are_understood(name, trainings, tmp_path):
-    [text] = re.findall(r"```yaml\n(.*?)```", read(name), re.DOTALL)
+ELSEWHERE = {  # how a line begins, and why it is not run here
+    "git clone https://github.com/visionsmith/visionsmith": "there may be no network",
+    "cd ": "goes into the clone",
+    "comfy node install visionsmith": "needs the registry",
+    "docker compose -f provisioning/docker/compose.yaml": "run with a stand-in for Docker, below",
+    "curl -fsSL https://raw.githubusercontent.com/visionsmith/visionsmith/main/provisioning/vast.sh": "run with a stand-in for curl, below",
+    "bash provisioning/vast.sh": "run below",
+    ".venv/bin/pre-commit install": "changes the clone",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if shell_of(name)])
+def test_every_line_of_shell_is_known(name, tmp_path, capsys):
+    """A line is run by a test, passes our own parser, installs an extra that there is, or stands in `ELSEWHERE` with a reason."""
+    for line in shell_of(name):
+        program, *words = shlex.split(line)
+        if line.startswith(tuple(ELSEWHERE)):
+            continue
+        match program.removeprefix(".venv/bin/"):
+            case "visionsmith":
+                assert_understood(words)
+            case "make":
+                assert words[0] in targets(), line
+            case "pip" | "python" if "install" in words:
+                extras = re.findall(r"(?:visionsmith|\.)\[([\w,]+)\]", line)
+                assert "requirements.txt" in line or extras, line
+                known = toml_reader().loads(read("pyproject.toml"))["project"]["optional-dependencies"]
+                assert {extra for group in extras for extra in group.split(",")} <= set(known), line
+            case "python" if words[0].endswith(".py"):
+                there = (REPOSITORY / words[0]).is_file()
+                assert there or (f"`{words[0]}`" in read(name) and "```python" in read(name)), (
+                    line
+                )  # or the text says what is in it
+            case _:
+                pytest.fail(f"no test knows what becomes of: {line}")
+
+
+def assert_understood(words):
+    """What `visionsmith` is called with passes its parser, and a shipped workflow that it names is right with what is set."""
+    try:
+        options = cli._parser().parse_args(words)
+    except SystemExit as error:  # --help
+        assert error.code == 0, words
+        return
+    shipped = str(getattr(options, "workflow", ""))
+    if shipped.startswith("workflows/"):
+        assert (REPOSITORY / shipped).is_file(), words
+    if shipped.startswith("workflows/api/"):
+        assert cli.main(["check", str(REPOSITORY / shipped), *(f"--set={s}" for s in options.set)]) == 0, words
+
+
+def blocks_of(name, language):
+    """The blocks of a language in a text, without the blanks before them in a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", read(name), re.DOTALL | re.MULTILINE)
+    return [textwrap.dedent(text) for _, text in found]
+
+
+TRAININGS = {
+    "README.md": 8,
+    "docs/segmentation.md": 36,
+    "docs/tutorial.md": 6,
+    "docs/how-to/find-the-best-run.md": 6,
+}
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if blocks_of(name, "yaml")])
+def test_experiment_files_are_understood(name, tmp_path):
+    [text] = blocks_of(name, "yaml")
     (tmp_path / "file.yaml").write_text(text, encoding="utf-8")
 
-    assert len(read_experiment(tmp_path / "file.yaml").trials(tmp_path)) == trainings
+    assert len(read_experiment(tmp_path / "file.yaml").trials(tmp_path)) == TRAININGS[name]
+
+
+def test_a_file_of_fine_tuning_is_understood(tmp_path):
+    from visionsmith.headless.finetuning import read_file
+
+    [text] = blocks_of("docs/how-to/fine-tune-a-lora.md", "toml")
+    (tmp_path / "scratch.toml").write_text(text, encoding="utf-8")
+    plan, settings = read_file(tmp_path / "scratch.toml")
+
+    assert plan["name"] == "scratch" and settings.steps == 3000
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if blocks_of(name, "python")])
+def test_python_can_be_imported(name):
+    """What it imports is there; the tutorial's lines are run as a whole, by its own test."""
+    for text in blocks_of(name, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names), name
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if re.search(r"^\s*> ", read(name), re.MULTILINE)])
+def test_quoted_sentences_are_what_the_code_says(name):
+    from .test_help import said
+
+    for sentence in re.findall(r"^\s*> (.+)$", read(name), re.MULTILINE):
+        assert any(pattern.fullmatch(sentence) for pattern in said()), sentence
+
+
+@pytest.mark.parametrize("name", [name for name in TEXTS if name.startswith("docs/explanation/")])
+def test_formulas_are_those_of_functions_that_are_there(name):
+    """“In the code: `A` and `B.c` in `file.py`” names what is there."""
+    lines = re.findall(r"^In the code: (.+)$", read(name), re.MULTILINE)
+
+    assert lines
+    for line in lines:
+        named: list[str] = []
+        for word in re.findall(r"`([\w./]+)`", line):
+            if not word.endswith(".py"):
+                named.append(word)
+                continue
+            code = read(word)
+            for thing in named:
+                for part in thing.split("."):
+                    assert re.search(rf"^ *(?:def|class) {part}\b", code, re.MULTILINE), (thing, word)
+            named = []
+        assert not named, line
 
 
 def test_settings_of_training_are_all_named():
@@ -106,7 +243,9 @@ FAKES = {  # what no test machine reaches: an address, and Docker's engine
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-@pytest.mark.parametrize("name", ["docs/provisioning.md", "docs/sharing.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/provisioning.md", "docs/sharing.md", "docs/how-to/rent-a-gpu.md", "docs/how-to/share-a-workflow.md"]
+)
 def test_every_command_of_a_page_runs(name, tmp_path):
     """Line by line in one folder, with an empty ComfyUI; the script only says what it would do."""
     lines = "\n".join(re.findall(r"```bash\n(.*?)```", read(name), re.DOTALL))

