@@ -7,6 +7,7 @@ classes of Stable Diffusion 1.x, made small, with random weights. Steps are take
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
-from visionsmith.training.finetune import LORA, Parts, finetune
+from visionsmith.training.finetune import LORA, Concepts, FinetuneSettings, Parts, finetune
 from visionsmith.training.finetune.folders import Row, read_concepts
 from visionsmith.training.finetune.lora import add_lora
 
@@ -51,17 +52,16 @@ def model() -> Parts:
     return Parts("small", "small", unet, vae, [text], [tokenizer], scheduler)
 
 
-def script(settings, file: Path):
+def script(parts: Parts, settings: FinetuneSettings, file: Path, side: int = SIDE) -> Iterator[float]:
     """One step after another as examples/text_to_image/train_text_to_image_lora.py of diffusers takes them."""
     from torchvision import transforms
 
-    parts = model()
     weights = add_lora(parts, settings)
     optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     prepare = transforms.Compose(
         [
-            transforms.Resize(SIDE),
-            transforms.CenterCrop(SIDE),
+            transforms.Resize(side),
+            transforms.CenterCrop(side),
             transforms.ToTensor(),
             transforms.Normalize([0.5], [0.5]),
         ]
@@ -84,15 +84,21 @@ def script(settings, file: Path):
         yield loss.item()
 
 
-def measure(folder: Path) -> dict[str, float]:
-    """Seconds of a step of each way, the median."""
-    pixels = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+def one_picture(folder: Path, side: int = SIDE, steps: int = STEPS + 2) -> tuple[Path, Concepts, FinetuneSettings]:
+    """A picture of noise, a concept of it, and the settings that both ways have."""
+    pixels = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
     (folder / "pictures").mkdir()
     Image.fromarray(pixels).save(folder / "pictures" / "a.png")
-    concepts = read_concepts("one", [Row("q", folder / "pictures")], resolution=SIDE, dropout=0.0)
-    settings = replace(LORA, steps=STEPS + 2, device="cpu", precision="32-true", optimizer="AdamW", accumulate=1, save_every=10**6, cache=False)  # fmt: skip
+    concepts = read_concepts("one", [Row("q", folder / "pictures")], resolution=side, dropout=0.0)
+    settings = replace(LORA, steps=steps, device="cpu", precision="32-true", optimizer="AdamW", accumulate=1, save_every=10**6, cache=False)  # fmt: skip
+    return folder / "pictures" / "a.png", concepts, settings
+
+
+def measure(folder: Path) -> dict[str, float]:
+    """Seconds of a step of each way, the median."""
+    file, concepts, settings = one_picture(folder)
     ways = {
-        "script": script(settings, folder / "pictures" / "a.png"),
+        "script": script(model(), settings, file),
         "ours": finetune(model(), concepts, settings, folder / "a", "a"),
         "kept": finetune(model(), concepts, replace(settings, cache=True), folder / "b", "b"),
     }

@@ -62,6 +62,18 @@ def test_it_trains_once(file, tmp_path, capsys):
     assert cli.main(["finetune", str(file)]) == 0
     assert made.stat().st_mtime_ns == before
 
+    places = ["--output", str(tmp_path / "output"), "--models", str(tmp_path / "models")]
+    assert cli.main(["finetune-runs", "list", *places]) == 0
+    assert "| lora | tiny.safetensors | 2/2 |" in capsys.readouterr().out
+    assert cli.main(["finetune-runs", "promote", "scratch", "--name", "best", *places]) == 0
+    assert (tmp_path / "models" / "loras" / "best.safetensors").is_file()
+    assert cli.main(["finetune-runs", "prune", *places]) == 0
+    assert "0 checkpoints removed" in capsys.readouterr().out
+    assert cli.main(["finetune-runs", "compare", *places]) == 2
+    assert "has sample pictures; give prompts" in capsys.readouterr().err
+    assert cli.main(["finetune-runs", "list", "--output", str(tmp_path / "none")]) == 2
+    assert "there are no runs in" in capsys.readouterr().err
+
 
 def test_what_a_file_says(file):
     plan, settings = read_file(file)
@@ -124,3 +136,26 @@ def test_killed_at_random_and_started_again_it_ends_with_the_same_weights(file, 
     found, wanted = load_file(found), load_file(wanted)
     assert found.keys() == wanted.keys()
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_learn_what_one_learns_from_twice_the_batches(file, tmp_path):
+    """Two devices, here two processes on the CPU, take the batches in turn and share their gradients."""
+    write_checkpoint(tmp_path / "tiny.safetensors", "SD 1")
+    whole, shared = tmp_path / "whole.toml", GOOD.replace("prompts = []", 'prompts = ["q"]\nsample_steps = 1')
+    whole.write_text(shared.replace("accumulate = 1", "accumulate = 2").replace("model =", 'output = "whole"\nmodel ='))
+    assert cli.main(["finetune", str(whole)]) == 0
+    file.write_text(shared)
+    command = [sys.executable, "-m", "visionsmith.headless.cli", "finetune", str(file), "--devices", "2"]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("done · step 2/2") == 1  # one of them speaks
+
+    [wanted], [found] = (list((tmp_path / name).glob("finetune/*/checkpoints/*000002.safetensors")) for name in ("whole", "output"))  # fmt: skip
+    found, wanted = load_file(found), load_file(wanted)
+    assert found.keys() == wanted.keys()
+    for key in wanted:
+        torch.testing.assert_close(found[key].float(), wanted[key].float(), atol=2e-4, rtol=1e-3)
+    learned = [key for key in wanted if ".lora_up." in key and found[key].any()]
+    assert len(learned) == len(wanted) / 3
