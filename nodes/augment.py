@@ -28,6 +28,7 @@ from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
 from .experiments import experiment_folder, read_metrics
 from .host import host, image_from_pil, watch, writable
+from .support.views import compared, tells_again, versions
 from .support.widgets import number, seed, size
 from .support.wires import DatasetWire, NetworkWire, chosen, options
 
@@ -119,7 +120,7 @@ def maker_inputs() -> dict[str, list[io.Input]]:
 class SynthesizeDefects(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithSynthesizeDefects",
             display_name="Synthesize Defects",
             category="Visionsmith/Augment",
@@ -143,7 +144,7 @@ class SynthesizeDefects(io.ComfyNode):
                 io.String.Output(display_name="table", tooltip="Every defect: picture, class, place, size, and what was drawn by chance."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(
@@ -166,9 +167,9 @@ class SynthesizeDefects(io.ComfyNode):
         host().text(
             cls.hidden.unique_id, f"{len(made.images)} pictures · {sum(map(len, made.patches))} × {name or kind}"
         )
-        return io.NodeOutput(
-            made.images, made.masks, classes, made.table(), ui=host().preview(made.images[:SHOWN, ..., :3], cls)
-        )
+        before = images.repeat_interleave(copies, 0)
+        shown = {**host().preview(made.images[:SHOWN, ..., :3], cls), **compared(versions(before, made.images))}
+        return io.NodeOutput(made.images, made.masks, classes, made.table(), ui=shown)
 
 
 def maker_of(
@@ -237,8 +238,8 @@ class AugmentDataset(io.ComfyNode):
                 io.Boolean.Input("prior", default=True, tooltip="Put defects where those of the class lie in the pictures; otherwise anywhere.", advanced=True),
                 seed("Decides everything that is made."),
                 io.String.Input("folder", default="", tooltip="Folder below output for the whole dataset with a file per synthetic picture that says how it was made; empty saves nothing."),
-            ],
                 io.String.Input("name", default="", tooltip="What tables call the result; empty for the dataset's name and the methods, such as tiles + poisson."),
+            ],
             outputs=[
                 dataset_output(),
                 io.Image.Output(display_name="examples", tooltip="New defects from close by, each beside itself with its mask."),
@@ -259,10 +260,10 @@ class AugmentDataset(io.ComfyNode):
         with gradients():
             wanted = Augmentation(methods=mix, balance=kind, weights=tuple(weights.items()), seed=seed, **settings)
             more, account = augmented(dataset, wanted, watch(cls, 0, 2 if path else 1))
-            if path:
             more = replace(
                 more, name=name.strip() or f"{dataset.name} + {', '.join(n for n, share in mix if share > 0)}"
             )
+            if path:
                 save_dataset(more, path, watch(cls, 1, 2))
             picture = image_from_pil(examples(more))
         counts = ", ".join(f"{name} {len(samples):,}" for name, samples in more.splits.items())

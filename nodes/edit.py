@@ -22,7 +22,7 @@ from .host import host, watch, writable
 from .support.checkpoints import NO_LORA, PRECISIONS, checkpoint, checkpoint_names, lora, lora_names, stable_diffusion
 from .support.checkpoints import WHERE as WHERE_TO_PUT
 from .support.inverted import Inverted
-from .support.views import compared, versions
+from .support.views import compared, tells_again, versions
 from .support.widgets import number, size
 from .support.wires import chosen, options
 
@@ -197,7 +197,7 @@ class EditWithPrompt(io.ComfyNode):
             io.Boolean.Input("local_blend", default=True, tooltip="Change only where the new word looks."),
         ]  # fmt: skip
         reference = PRESETS["reference"]
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithEditWithPrompt",
             display_name="Edit with Prompt",
             category="Visionsmith/Edit",
@@ -225,7 +225,7 @@ class EditWithPrompt(io.ComfyNode):
                 io.Image.Output(display_name="rebuilt", tooltip="The pictures as the model rebuilds them: they must look like the originals."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(
@@ -315,7 +315,7 @@ def read_weights(text: str) -> tuple[tuple[str, float], ...]:
 class EditFromExample(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithEditFromExample",
             display_name="Edit from Example",
             category="Visionsmith/Edit",
@@ -334,7 +334,7 @@ class EditFromExample(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="images", tooltip="The pictures with the defect; outside the blend nothing changed.")],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(

@@ -25,7 +25,7 @@ from ..imaging.erase import (
 from ..imaging.weights import download as fetch
 from ..nn_layers.errors import InputError
 from .host import host, watch, writable
-from .support.views import compared, versions
+from .support.views import compared, tells_again, versions
 from .support.widgets import as_list, first, size
 
 LaMaWire = io.Custom("VISIONSMITH_LAMA")
@@ -91,7 +91,7 @@ class LoadLaMa(io.ComfyNode):
 class RemoveObject(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithRemoveObject",
             display_name="Remove Object",
             category="Visionsmith/Erase",
@@ -131,7 +131,7 @@ class RemoveObject(io.ComfyNode):
             ],
             hidden=[io.Hidden.unique_id],
             is_input_list=True,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(

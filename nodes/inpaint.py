@@ -14,7 +14,7 @@ from ..imaging.stable_diffusion.repaint import model_size
 from .host import host, watch
 from .support import inpaint_model
 from .support.checkpoints import PRECISIONS, WHERE, checkpoint, checkpoint_names, stable_diffusion
-from .support.views import compared, versions
+from .support.views import compared, tells_again, versions
 from .support.widgets import number, seed, size
 from .support.wires import BoundingBoxes, chosen, options
 
@@ -125,7 +125,7 @@ def boxes(stitch: Stitch) -> list[list[dict[str, Any]]]:
 class InpaintStitch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithInpaintStitch",
             display_name="Inpaint Stitch",
             category="Visionsmith/Inpaint",
@@ -137,7 +137,7 @@ class InpaintStitch(io.ComfyNode):
             ],
             outputs=[io.Image.Output(display_name="image", tooltip="The pictures, repainted where the mask was.")],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(cls, stitch: Stitch, image: torch.Tensor) -> io.NodeOutput:
@@ -228,7 +228,7 @@ class DiffusersInpaint(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         names = checkpoint_names()
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithDiffusersInpaint",
             display_name="Diffusers Inpaint",
             category="Visionsmith/Inpaint",
@@ -257,7 +257,7 @@ class DiffusersInpaint(io.ComfyNode):
                 BoundingBoxes.Output(display_name="bboxes", tooltip="Where the crops were, for each picture."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def validate_inputs(cls, model: str) -> bool | str:

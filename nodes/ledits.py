@@ -12,14 +12,14 @@ from ..nn_layers.errors import InputError
 from ..replace import ordinary
 from .edit import DiffusionWire, word_list
 from .host import host, watch
-from .support.views import compared, versions
+from .support.views import compared, tells_again, versions
 from .support.widgets import number, seed, size
 
 
 class LeditsEdit(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        return io.Schema(
+        return tells_again(io.Schema(
             node_id="VisionsmithLeditsEdit",
             display_name="LEDITS++ Edit",
             category="Visionsmith/Edit",
@@ -43,7 +43,7 @@ class LeditsEdit(io.ComfyNode):
                 io.String.Output(display_name="words", is_output_list=True, tooltip="The word of each result."),
             ],
             hidden=[io.Hidden.unique_id],
-        )  # fmt: skip
+        ))  # fmt: skip
 
     @classmethod
     def execute(

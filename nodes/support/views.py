@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from comfy_api.latest import io
 from PIL import Image
 from torch import Tensor
 
@@ -24,6 +25,12 @@ from ..host import BACKDROP_SIDE, host
 MOST_PAIRS = 24
 MOST_PICTURES = 32
 Ui = dict[str, list[dict[str, Any]]]
+
+
+def tells_again(schema: io.Schema) -> io.Schema:
+    """`schema` of a node in the middle of a workflow, whose panel is told its result also when nothing has to run, as after a reload."""
+    schema.has_intermediate_output = True  # no argument, because older versions of ComfyUI do not know it
+    return schema
 
 
 def compared(pairs: Iterable[tuple[Tensor, Tensor, str]]) -> Ui:

@@ -12,12 +12,15 @@ from node_runner import NODE, Display, run
 from PIL import Image
 from visionsmith import nn_layers as nn
 from visionsmith.headless.host import HeadlessHost
+from visionsmith.nodes.augment import SynthesizeDefects
 from visionsmith.nodes.canvas import routes
 from visionsmith.nodes.canvas.samples import KEPT, samples
 from visionsmith.nodes.data import DatasetPreview, DatasetStatistics
+from visionsmith.nodes.edit import EditFromExample, EditWithPrompt
 from visionsmith.nodes.erase import RemoveObject
 from visionsmith.nodes.host import ComfyHost, use_host
-from visionsmith.nodes.inpaint import InpaintCrop, InpaintStitch
+from visionsmith.nodes.inpaint import DiffusersInpaint, InpaintCrop, InpaintStitch
+from visionsmith.nodes.ledits import LeditsEdit
 from visionsmith.nodes.segmentation import PredictSegmentation
 from visionsmith.nodes.support import figures, views
 from visionsmith.nodes.testing import Test as EvaluateNode
@@ -241,6 +244,14 @@ def test_before_and_after(host):
     crops = run(InpaintCrop, image=images[..., :3], mask=mask, size={"size": "fixed", "width": 16, "height": 16}).result
     stitched = run(InpaintStitch, stitch=crops[0], image=torch.cat([crops[1] * 0] * 2)).ui["visionsmith_compare"]
     assert len(stitched) == 4  # two versions of both
+
+
+@pytest.mark.parametrize(
+    "node",
+    [RemoveObject, InpaintStitch, DiffusersInpaint, SynthesizeDefects, EditWithPrompt, EditFromExample, LeditsEdit],
+)
+def test_a_panel_in_the_middle_of_a_workflow_is_told_again_after_a_reload(node):
+    assert node.HAS_INTERMEDIATE_OUTPUT and not node.OUTPUT_NODE
 
 
 def test_pictures_for_panels_are_few_and_small(host):

@@ -55,6 +55,7 @@ export class CompareView {
     const pair = this.pairs[this.index];
     this.stage.classList.toggle("visionsmith-empty", !pair);
     this.slider.disabled = !pair;
+    this.previous.hidden = this.next.hidden = this.pairs.length < 2;
     this.previous.disabled = this.index === 0;
     this.next.disabled = this.index >= this.pairs.length - 1;
     this.status.textContent = pair ? pairWords(this.pairs, this.index) : WAITS;

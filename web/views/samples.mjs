@@ -162,7 +162,7 @@ export class SamplesView {
       const answer = await this.page(this.start, count);
       if (this.drawing !== drawing) return; // another page is on its way
       this.count = answer.count;
-      this.grid.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+      this.grid.style.gridTemplate = `repeat(${Math.ceil(count / columns)}, minmax(0, 1fr)) / repeat(${columns}, minmax(0, 1fr))`;
       this.grid.replaceChildren(...answer.samples.map((sample, index) => this.tile(sample, index)));
       if (focus) /** @type {HTMLElement | null} */ (this.grid.firstElementChild)?.focus({ preventScroll: true });
       this.tell(rangeWords(this.start, answer.samples.length, answer.count), this.start, answer.samples.length);
