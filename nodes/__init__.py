@@ -45,6 +45,7 @@ def node_list() -> list[type[io.ComfyNode]]:
         experiments,
         finetune,
         inpaint,
+        labels,
         layers,
         ledits,
         masks,
@@ -60,6 +61,6 @@ def node_list() -> list[type[io.ComfyNode]]:
     )
 
     drawing = (layers, blocks, network)
-    learning = (data, transforms, segmentation, augment, training, testing, experiments, finetune)
+    learning = (data, transforms, segmentation, labels, augment, training, testing, experiments, finetune)
     pictures = (sam3, masks, erase, inpaint, edit, ledits, relabel, new_defect, background, words)
     return [node for menu in (*drawing, *learning, *pictures) for node in menu.NODES]

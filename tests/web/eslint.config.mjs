@@ -1,6 +1,6 @@
 import js from "@eslint/js";
 
-const browser = ["document", "window", "requestAnimationFrame", "ResizeObserver", "Image", "URL", "URLSearchParams", "navigator", "crypto", "console", "setTimeout", "clearTimeout", "AbortController", "queueMicrotask", "DOMRect", "CSS"];
+const browser = ["document", "window", "requestAnimationFrame", "ResizeObserver", "Image", "URL", "URLSearchParams", "navigator", "crypto", "console", "setTimeout", "clearTimeout", "AbortController", "performance", "queueMicrotask", "DOMRect", "CSS", "CompressionStream", "DecompressionStream", "Blob", "Response", "TransformStream", "atob", "btoa", "createImageBitmap", "ImageData", "HTMLInputElement", "HTMLElement"];
 
 export default [
   { ignores: ["**/node_modules/**", "**/*.d.ts"] },

@@ -1,0 +1,375 @@
+/** The label editor: a dialog that fills the window, and what its buttons and keys do. */
+import { html } from "../views/dom.mjs";
+import { iconButton } from "./elements.mjs";
+import { meaningOf } from "./keys.mjs";
+import { IGNORE } from "./mask.mjs";
+import { helpPage, Palette, PictureList } from "./panels.mjs";
+import { Session } from "./session.mjs";
+import { LARGEST, Tools } from "./tools.mjs";
+import { View } from "./view.mjs";
+
+/** @typedef {import("./tools.mjs").Choice} Choice @typedef {import("./tools.mjs").Tool} Tool */
+
+const ZOOM = 1.25;
+const TOOLS = /** @type {const} */ ({ brush: "Brush (B)", eraser: "Eraser (E)", polygon: "Polygon (P)", fill: "Fill (F)" });
+
+/** What to do with each tool, below the palette. @type {Record<Tool, string>} */
+const HINTS = {
+  brush: "Drag to paint; the right button erases. Shift + click draws a line from the last stroke.",
+  eraser: "Drag to give pixels back to the background.",
+  polygon: "Click the corners. Enter, a double click or the first corner closes it; Backspace takes the last corner away, Escape gives it up.",
+  fill: "Click an area: all of its class that hangs together is given the chosen one.",
+};
+
+/** Kept from one opening to the next. @type {Choice & {opacity: number, shown: boolean}} */
+const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacity: 0.55, shown: true };
+
+/** @param {unknown} error */
+const sentence = (error) => (error instanceof Error ? error.message : String(error));
+
+/** A slider with its value. @param {string} text @param {Record<string, any>} values @param {(value: number) => void} change */
+function slider(text, values, change) {
+  const input = html("input", { type: "range", "aria-label": text, ...values, oninput: () => change(Number(input.value)) });
+  const output = html("output");
+  return { input, output, row: html("label", { class: "visionsmith-label-slider" }, html("span", {}, text, " ", output), input) };
+}
+
+export class LabelEditor {
+  /**
+   * @param {import("./server.mjs").LabelServer} server @param {import("./server.mjs").Listing} listing
+   * @param {{onClasses: (text: string) => void, onClose: () => void}} to told of a class that was added, and of the end
+   */
+  constructor(server, listing, to) {
+    this.server = server;
+    this.to = to;
+    this.changed = this.changed.bind(this);
+    this.session = new Session(server, listing, this.changed);
+    this.view = new View(() => this.moved());
+    this.tools = new Tools(this.view, chosen, {
+      pick: (label) => this.choose(label),
+      hover: (place) => this.hover(place),
+      say: (text) => this.say(text),
+    });
+    this.list = new PictureList((index) => this.open(index));
+    this.palette = new Palette((label) => this.choose(label, true), (name) => this.addClass(name));
+    this.help = helpPage(() => this.toggleHelp());
+    this.said = "";
+    this.dialog = html("dialog", { class: "visionsmith-dialog visionsmith-labels", "aria-label": `Label pictures of ${listing.folder}` });
+    this.message = html("div", { class: "visionsmith-label-message", hidden: true });
+    this.state = html("span", { class: "visionsmith-label-state", role: "status" });
+    this.where = html("span", { class: "visionsmith-label-where" });
+    this.title = html("span", { class: "visionsmith-label-title" });
+    this.hint = html("p", { class: "visionsmith-label-hint" });
+    this.leave = (/** @type {BeforeUnloadEvent} */ event) => this.session.dirty && event.preventDefault();
+    /** What each action of the table of keys does. @type {Record<string, () => unknown>} */
+    this.actions = {
+      ...Object.fromEntries(Object.keys(TOOLS).map((tool) => [tool, () => this.use(/** @type {Tool} */ (tool))])),
+      smaller: () => this.resize(-1),
+      larger: () => this.resize(1),
+      close: () => this.tools.close(),
+      removeCorner: () => this.tools.removeCorner(),
+      escape: () => this.escape(),
+      ignore: () => this.choose(IGNORE),
+      backgroundOnly: () => this.toggle("backgroundOnly"),
+      zoomIn: () => this.view.zoom(ZOOM),
+      zoomOut: () => this.view.zoom(1 / ZOOM),
+      fit: () => this.view.fit(),
+      toggleMask: () => this.toggle("shown"),
+      help: () => this.toggleHelp(),
+      next: () => this.go(1),
+      previous: () => this.go(-1),
+      nextUnlabelled: () => this.goUnlabelled(),
+      save: () => this.session.save(true),
+      undo: () => this.undo(),
+      redo: () => this.mask?.redo(),
+      clear: () => this.clear(),
+      revert: () => this.session.reload(this.session.index),
+      press: () => this.tools.press(false),
+      pressJoined: () => this.tools.press(true),
+    };
+    this.toolButtons = Object.entries(TOOLS).map(([tool, label]) => ({ tool, element: this.button(/** @type {Tool} */ (tool), label, tool) }));
+    this.buttons = {
+      undo: this.button("undo", "Undo (Ctrl+Z)", "undo"),
+      redo: this.button("redo", "Redo (Ctrl+Shift+Z)", "redo"),
+      clear: this.button("clear", "Remove everything that is drawn", "clear"),
+      revert: this.button("revert", "Load the saved mask again; what is not saved is lost", "revert"),
+      save: this.button("save", "Save (Ctrl+S)", "save"),
+      shown: this.button("show", "Show the mask (H)", "toggleMask"),
+      backgroundOnly: this.button("over", "Paint over the background only (O)", "backgroundOnly"),
+    };
+    this.size = slider("Brush size", { min: 0, max: 100 }, (value) => {
+      chosen.size = Math.round(LARGEST ** (value / 100)); // as fine for small brushes as for large ones
+      this.showChoice();
+    });
+    this.opacity = slider("Opacity", { min: 10, max: 100, step: 5 }, (value) => {
+      chosen.opacity = value / 100;
+      chosen.shown = true;
+      this.showChoice();
+    });
+    this.build();
+    this.view.setColors(listing.classes);
+    this.palette.setClasses(listing.classes);
+    this.list.setPictures(listing.pictures);
+    if (chosen.label !== IGNORE && chosen.label >= listing.classes.length) chosen.label = 1;
+    this.showChoice();
+  }
+
+  get mask() {
+    return this.session.mask;
+  }
+
+  build() {
+    const { element } = this.view;
+    element.setAttribute("role", "application");
+    element.setAttribute("aria-label", "Picture and mask. Arrows move the cursor, D draws there, question mark shows all keys.");
+    element.tabIndex = 0;
+    Object.defineProperty(element, "type", { value: "textarea" }); // ComfyUI leaves Ctrl+Z alone in such an element
+    const stage = html("div", { class: "visionsmith-label-stage-area" }, element, this.message, this.help);
+    const status = html("div", { class: "visionsmith-label-status-line" }, this.state, this.where);
+    const settings = html("div", { class: "visionsmith-label-settings" }, this.size.row, this.opacity.row, this.hint);
+    const side = html("div", { class: "visionsmith-label-side" }, this.palette.element, settings);
+    this.dialog.append(this.toolbar(), this.list.element, stage, side, status);
+    this.dialog.addEventListener("keydown", (event) => this.onKey(event));
+    this.dialog.addEventListener("keyup", (event) => this.onKeyUp(event));
+    this.dialog.addEventListener("cancel", (event) => event.preventDefault());
+    this.dialog.addEventListener("close", () => this.closed());
+    window.addEventListener("beforeunload", this.leave);
+  }
+
+  /** A button for an action; the keyboard goes back to the picture. @param {import("./elements.mjs").Icon} icon @param {string} label @param {string} action */
+  button(icon, label, action) {
+    return iconButton(icon, label, () => {
+      this.actions[action]();
+      if (action !== "help") this.view.element.focus({ preventScroll: true });
+    });
+  }
+
+  toolbar() {
+    const { undo, redo, clear, revert, save, shown, backgroundOnly } = this.buttons;
+    const group = (/** @type {HTMLElement[]} */ ...children) => html("div", { class: "visionsmith-label-group" }, ...children);
+    return html(
+      "div",
+      { class: "visionsmith-label-bar", role: "toolbar", "aria-label": "Tools" },
+      group(...this.toolButtons.map(({ element }) => element), backgroundOnly),
+      group(undo, redo, clear, revert),
+      group(this.button("fit", "All of the picture (Home)", "fit"), shown),
+      group(this.button("previous", "Save, previous picture (Page Up)", "previous"), this.title, this.button("next", "Save, next picture (Page Down)", "next")),
+      group(save, this.button("help", "Keys (?)", "help"), iconButton("close", "Save and close (Escape)", () => this.close())),
+    );
+  }
+
+  /** Open the window. */
+  async start() {
+    document.body.append(this.dialog);
+    this.dialog.showModal();
+    this.view.element.focus({ preventScroll: true });
+    const first = this.session.pictures.findIndex(({ labelled }) => !labelled);
+    await this.open(Math.max(0, first));
+  }
+
+  /** @param {number} index */
+  async open(index) {
+    this.say("");
+    if (index !== this.session.index) await this.session.open(index);
+  }
+
+  /** @param {number} step */
+  async go(step) {
+    const index = this.list.beside(this.session.index, step);
+    if (index >= 0) await this.open(index);
+    else if (await this.session.save()) this.say(step > 0 ? "This is the last picture." : "This is the first picture.");
+  }
+
+  async goUnlabelled() {
+    if (this.session.dirty) await this.session.save();
+    const index = this.session.nextUnlabelled();
+    if (index >= 0) await this.open(index);
+    else this.say(this.session.problem ? "" : "Every other picture has a mask.");
+  }
+
+  /** @param {Tool} tool */
+  use(tool) {
+    if (chosen.tool !== tool) this.tools.cancel();
+    chosen.tool = tool;
+    this.showChoice();
+  }
+
+  /** @param {number} label @param {boolean} [focus] put the keyboard back on the picture */
+  choose(label, focus = false) {
+    if (label !== IGNORE && label >= this.session.listing.classes.length) {
+      this.say(`There is no class ${label}.`);
+      return;
+    }
+    chosen.label = label;
+    if (chosen.tool === "eraser" && label !== 0) chosen.tool = "brush";
+    this.say("");
+    this.showChoice();
+    if (focus) this.view.element.focus({ preventScroll: true });
+  }
+
+  /** @param {"backgroundOnly" | "shown"} what */
+  toggle(what) {
+    chosen[what] = !chosen[what];
+    this.showChoice();
+  }
+
+  /** @param {number} direction */
+  resize(direction) {
+    this.tools.resize(direction);
+    this.showChoice();
+  }
+
+  undo() {
+    if (!this.tools.removeCorner()) this.mask?.undo();
+  }
+
+  clear() {
+    const { mask } = this;
+    if (!mask) return;
+    mask.begin();
+    for (let y = 0; y < mask.height; y++) mask.row(y, 0, mask.width, 0);
+    mask.commit();
+  }
+
+  /** @param {string} name */
+  async addClass(name) {
+    const before = this.server.settings;
+    const classes = `${before.classes.trim().replace(/,$/, "")}, ${name.replace(/[,\n]/g, " ")}`;
+    this.server.settings = { ...before, classes };
+    try {
+      const listing = await this.server.list();
+      this.session.listing.classes = listing.classes;
+    } catch (error) {
+      this.server.settings = before;
+      this.say(sentence(error));
+      throw error;
+    }
+    this.to.onClasses(classes);
+    this.palette.setClasses(this.session.listing.classes);
+    this.view.setColors(this.session.listing.classes);
+    this.choose(this.session.listing.classes.length - 1, true);
+  }
+
+  toggleHelp() {
+    this.help.hidden = !this.help.hidden;
+    (this.help.hidden ? this.view.element : this.help).focus({ preventScroll: true });
+  }
+
+  escape() {
+    if (!this.help.hidden) this.toggleHelp();
+    else if (!this.tools.cancel()) this.close();
+  }
+
+  /** Save and close; stays open if that fails, unless nothing can be done about it. */
+  async close() {
+    if ((await this.session.save()) || !this.mask) this.dialog.close();
+    else this.say("");
+  }
+
+  closed() {
+    window.removeEventListener("beforeunload", this.leave);
+    this.view.destroy();
+    this.dialog.remove();
+    this.to.onClose();
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    event.stopPropagation(); // keys mean nothing to the canvas meanwhile
+    const target = /** @type {HTMLElement} */ (event.target);
+    const typing = target instanceof HTMLInputElement && target.type === "text";
+    if (typing && event.key !== "Escape") return;
+    if (event.key === " " && target === this.view.element) {
+      event.preventDefault();
+      this.tools.space = true;
+      this.tools.draw();
+      return;
+    }
+    const meaning = meaningOf(event);
+    const control = target.closest("button, input, select, [role=listbox]");
+    if (!meaning || (control && ("step" in meaning || event.key === "Enter"))) return;
+    event.preventDefault();
+    if (!this.help.hidden && !("action" in meaning && ["help", "escape"].includes(meaning.action))) return;
+    if ("step" in meaning) this.tools.step(meaning.step[0], meaning.step[1]);
+    else if ("label" in meaning) this.choose(meaning.label);
+    else if (!event.repeat || ["undo", "redo", "smaller", "larger", "zoomIn", "zoomOut"].includes(meaning.action)) this.actions[meaning.action]();
+  }
+
+  /** @param {KeyboardEvent} event */
+  onKeyUp(event) {
+    event.stopPropagation();
+    if (event.key !== " ") return;
+    this.tools.space = false;
+    this.tools.draw();
+  }
+
+  /** @param {string} text */
+  say(text) {
+    this.said = text;
+    this.showState();
+  }
+
+  /** The picture lies elsewhere. */
+  moved() {
+    this.tools.draw();
+    this.hover(this.tools.place);
+  }
+
+  /** @param {import("./raster.mjs").Place | null} place */
+  hover(place) {
+    const { mask } = this;
+    if (!mask) return;
+    const size = `${mask.width} × ${mask.height}`;
+    const zoom = `${Math.round(this.view.scale * 100)} %`;
+    if (!place || !this.view.holds(place)) {
+      this.where.textContent = `${size} · ${zoom}`;
+      return;
+    }
+    const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
+    const label = mask.at(x, y);
+    const name = label === IGNORE ? "does not count" : (this.session.listing.classes[label]?.name ?? label);
+    this.where.textContent = `x ${x}, y ${y}: ${name} · ${size} · ${zoom}`;
+  }
+
+  /** The session, or what is drawn, changed. */
+  changed() {
+    const { bitmap, mask, index, picture } = this.session;
+    if (mask !== this.view.mask) {
+      if (mask && bitmap) this.view.show(bitmap, mask);
+      else this.view.clear();
+      this.tools.reset();
+    }
+    this.hover(this.tools.place);
+    if (index >= 0) this.list.show(index, this.session.dirty);
+    this.title.textContent = picture ? `${picture.name.split("/").at(-1)} · ${index + 1} of ${this.session.pictures.length}` : "";
+    this.showState();
+  }
+
+  showState() {
+    const { state, mask } = this.session;
+    this.state.dataset.kind = state.kind;
+    const text = this.said && state.kind !== "problem" ? `${state.text}. ${this.said}` : state.text;
+    if (this.state.textContent !== text) this.state.textContent = text;
+    this.message.hidden = mask !== null || state.kind === "busy";
+    if (this.message.textContent !== state.text) this.message.textContent = state.text;
+    this.buttons.undo.disabled = !mask?.past.length;
+    this.buttons.redo.disabled = !mask?.future.length;
+    this.buttons.clear.disabled = !mask;
+    this.buttons.revert.disabled = !this.session.dirty && state.kind !== "problem";
+    this.buttons.save.disabled = !mask;
+  }
+
+  showChoice() {
+    for (const { tool, element } of this.toolButtons) element.setAttribute("aria-pressed", String(tool === chosen.tool));
+    this.buttons.shown.setAttribute("aria-pressed", String(chosen.shown));
+    this.buttons.backgroundOnly.setAttribute("aria-pressed", String(chosen.backgroundOnly));
+    this.hint.textContent = HINTS[chosen.tool];
+    this.palette.show(chosen.tool === "eraser" ? 0 : chosen.label);
+    this.view.setOverlay(chosen.shown, chosen.opacity);
+    this.size.input.value = String(Math.round((100 * Math.log(chosen.size)) / Math.log(LARGEST)));
+    this.size.output.textContent = `${chosen.size} px`;
+    this.opacity.input.value = String(Math.round(chosen.opacity * 100));
+    this.opacity.output.textContent = `${Math.round(chosen.opacity * 100)} %`;
+    this.tools.draw();
+  }
+}
