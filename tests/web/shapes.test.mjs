@@ -5,16 +5,13 @@ import { collect } from "../../web/shapes/collect.mjs";
 import { shortCount, together, wordsOf } from "../../web/shapes/words.mjs";
 
 const TENSOR = "VISIONSMITH_TENSOR";
-class Layer {
-  static nodeData = { category: "Visionsmith/Layers" };
-}
 
 /** A graph of [id, type, {inputs, widgets, mode, …}]; an input is [name, link, type]. A link is [id, from, slot]. */
 function graphOf(nodes, links = []) {
   const graph = { nodes: [], getNodeById: (id) => graph.nodes.find((node) => node.id === id), getLink: (id) => graph.wires.get(id) };
   graph.wires = new Map(links.map(([id, origin_id, origin_slot]) => [id, { origin_id, origin_slot }]));
   for (const [id, type, more = {}] of nodes) {
-    const node = Object.assign(more.plain ? {} : new Layer(), { id, type, title: type, mode: 0, graph, outputs: [{ type: TENSOR }], ...more });
+    const node = Object.assign(more.plain ? {} : { comfyClass: `Visionsmith${type}` }, { id, type, title: type, mode: 0, graph, outputs: [{ type: TENSOR }], ...more });
     node.inputs = (more.inputs ?? []).map(([name, link = null, kind = TENSOR]) => ({ name, link, type: kind }));
     graph.nodes.push(node);
   }

@@ -14,13 +14,14 @@ const DEEPEST = 20; // subgraphs in subgraphs
 const FARTHEST = 200; // steps along one wire
 /** ComfyUI's nodes that give the value of their widget. */
 const VALUES = new Set(["PrimitiveInt", "PrimitiveFloat", "PrimitiveString", "PrimitiveStringMultiline", "PrimitiveBoolean"]);
-const MENUS = /^Visionsmith\/(Layers|Blocks|Network)$/;
-const DRAWN = ["VISIONSMITH_TENSOR", "VISIONSMITH_NETWORK"];
+const OURS = /^Visionsmith/;
+/** What of the menu Network has a shape; menus themselves are named in the person's language. */
+const NETWORKS = new Set(["VisionsmithBuildNetwork", "VisionsmithLoadNetwork"]);
 
 /** Whether a node is part of a drawing, so that it has a shape. @param {any} node */
 export function isLayer(node) {
-  const about = node.constructor?.nodeData;
-  return MENUS.test(about?.category ?? "") && Boolean(node.outputs?.some((/** @type {any} */ output) => DRAWN.includes(output.type)));
+  const type = String(node.comfyClass ?? node.type ?? "");
+  return NETWORKS.has(type) || (OURS.test(type) && Boolean(node.outputs?.some((/** @type {any} */ output) => output.type === "VISIONSMITH_TENSOR")));
 }
 
 /** The id of a node in a run. @param {Place} place */
