@@ -1,7 +1,8 @@
 """What the canvas may ask the server: POST JSON to a path, get JSON back.
 
 Whoever asks may be a stranger, so that every route has a limit of size, takes JSON only (which a foreign page cannot send without being asked about
-first), touches no file, and answers what is wrong with one sentence.
+first), touches no file but the samples of a dataset and the runs that a node has shown and, for the label editor, pictures and masks where
+`readable` and `writable_mask` allow, and answers what is wrong with one sentence.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...nn_layers.errors import InputError
 from ..host import host
+from . import charts, labels
 from .convert import convert
+from .samples import samples
 from .shapes import RefusedShapesError, shapes
 
 
@@ -26,10 +30,25 @@ def converted(data: Any) -> dict[str, Any]:
 
 
 ROUTES: dict[str, tuple[Callable[[Any], Any], int]] = {
+    "/visionsmith/charts": (charts.charts, 50_000),
+    "/visionsmith/charts/go-on": (charts.go_on, 1_000),
+    "/visionsmith/charts/stop": (charts.stop, 1_000),
     "/visionsmith/convert": (converted, 5_000_000),
+    "/visionsmith/labels/list": (labels.listed, 50_000),
+    "/visionsmith/labels/mask": (labels.mask, 50_000),
+    "/visionsmith/labels/picture": (labels.picture, 50_000),
+    "/visionsmith/labels/save": (labels.save, 8_000_000),
+    "/visionsmith/samples": (samples, 10_000),
     "/visionsmith/shapes": (shapes, 2_000_000),
 }
-"""Path → what answers (parsed JSON to JSON, InputError for a refusal; runs in a thread) and the most bytes it takes."""
+"""Path → what answers (parsed JSON to JSON or a file, InputError for a refusal; runs in a thread) and the most bytes it takes."""
+
+
+THREADS = 4
+MOST_AT_ONCE = 16  # questions that are being answered or wait for a thread
+BODY_SECONDS = 60  # until the whole body is there
+_pool = ThreadPoolExecutor(THREADS, "visionsmith")  # ComfyUI's own work never waits for an answer of ours
+_asked = 0
 
 
 def register() -> None:
@@ -48,18 +67,42 @@ def handler(answer: Callable[[Any], Any], limit: int) -> Callable[[Any], Awaitab
     async def handle(request: web.Request) -> web.Response:
         if request.content_type != "application/json":
             return refusal(415, f"the body is {request.content_type}; send application/json.")
-        body = await _read(request, limit)
+        try:
+            body = await asyncio.wait_for(_read(request, limit), BODY_SECONDS)
+        except asyncio.TimeoutError:  # from Python 3.11 on the built-in one
+            return refusal(408, f"the body did not come within {BODY_SECONDS} seconds; send it again.")
         if body is None:
             return refusal(413, f"the body is larger than {limit:,} bytes; send less.")
+        if _asked >= MOST_AT_ONCE:
+            return refusal(429, f"{MOST_AT_ONCE} questions are being answered; ask again in a moment.")
         try:
-            text = await asyncio.to_thread(_answered, answer, body)
+            found = await _in_thread(answer, body)
         except RefusedShapesError as error:
             return refusal(400, str(error), **error.answer)
         except InputError as error:
             return refusal(400, str(error))
-        return web.Response(text=text, content_type="application/json")
+        if isinstance(found, labels.FileAnswer):
+            return web.Response(
+                body=found.content, content_type=found.type, headers={"X-Content-Type-Options": "nosniff"}
+            )
+        return web.Response(text=found, content_type="application/json")
 
     return handle
+
+
+async def _in_thread(answer: Callable[[Any], Any], body: bytes) -> str | labels.FileAnswer:
+    """`_answered` beside the server's loop. Whoever asked may have gone meanwhile; the thread counts until it is done."""
+    global _asked
+    _asked += 1
+    work = asyncio.get_running_loop().run_in_executor(_pool, _answered, answer, body)
+    work.add_done_callback(_done)
+    return await asyncio.shield(work)
+
+
+def _done(work: asyncio.Future[Any]) -> None:
+    global _asked
+    _asked -= 1
+    work.cancelled() or work.exception()  # looked at, so that nobody is told of it when nobody waits
 
 
 async def _read(request: Any, limit: int) -> bytes | None:
@@ -74,7 +117,7 @@ async def _read(request: Any, limit: int) -> bytes | None:
     return bytes(body)
 
 
-def _answered(answer: Callable[[Any], Any], body: bytes) -> str:
+def _answered(answer: Callable[[Any], Any], body: bytes) -> str | labels.FileAnswer:
     """Parse, answer and write, all off the server's loop."""
     try:
         data = json.loads(body)
@@ -82,4 +125,5 @@ def _answered(answer: Callable[[Any], Any], body: bytes) -> str:
         raise InputError(
             f"the body is no JSON that can be read ({error}); send a workflow as ComfyUI saves it."
         ) from None
-    return json.dumps(answer(data))
+    found = answer(data)
+    return found if isinstance(found, labels.FileAnswer) else json.dumps(found)
