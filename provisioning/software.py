@@ -23,7 +23,10 @@ from .transfer import Say
 TORCH = ("torch", "torchvision", "torchaudio")
 """What ComfyUI brings with it; installing nodes must not change it."""
 STAMP = "visionsmith-requirements.json"
+BEGUN = "visionsmith-update"
+"""In .git of a package of nodes while it is brought to another commit: what is half-done there is ours, and nobody's change."""
 APT = "apt-get install -y --no-install-recommends"
+CONFIGURE = "dpkg --configure -a"
 LONGEST = 3600.0
 """Seconds that a program may take."""
 
@@ -83,7 +86,13 @@ def apt(manifest: Manifest, dry: bool) -> list[Result]:
         ["sudo"] if os.name == "posix" and os.geteuid() != 0 and shutil.which("sudo") and command[0] != "sudo" else []
     )
     try:
-        run([*before, *command, *missing])
+        try:
+            run([*before, *command, *missing])
+        except RuntimeError as error:
+            if CONFIGURE not in str(error):
+                raise
+            run([*before, *CONFIGURE.split()])  # an installation that was killed; apt refuses everything until then
+            run([*before, *command, *missing])
     except RuntimeError as error:
         return [Result("apt", "failed", f"{', '.join(missing)}: {error}; run apt-get update, or install them by hand")]
     return [Result("apt", "installed", ", ".join(missing))]
@@ -112,6 +121,10 @@ def node_packages(manifest: Manifest, machine: Machine, dry: bool, say: Say) -> 
 
 def _checked_out(nodes: Nodes, folder: Path, dry: bool, say: Say) -> Result:
     if (folder / ".git").exists():
+        if (folder / ".git" / BEGUN).is_file():
+            if dry:
+                return Result(nodes.name, "would install", nodes.commit[:12])
+            _undo(folder)
         if run(["git", "rev-parse", "HEAD"], folder).strip() == nodes.commit:
             return Result(nodes.name, "in place", nodes.commit[:12])
         if os.environ.get("AUTO_UPDATE", "").lower() == "false":
@@ -120,7 +133,13 @@ def _checked_out(nodes: Nodes, folder: Path, dry: bool, say: Say) -> Result:
             return Result(nodes.name, "yours", f"{folder} was changed by hand, left alone")
         if dry:
             return Result(nodes.name, "would install", nodes.commit[:12])
-        _check_out(nodes, folder)
+        (folder / ".git" / BEGUN).write_text(run(["git", "rev-parse", "HEAD"], folder), encoding="utf-8")
+        try:
+            _check_out(nodes, folder)
+        except RuntimeError:
+            _undo(folder)
+            raise
+        (folder / ".git" / BEGUN).unlink()
         return Result(nodes.name, "updated", nodes.commit[:12])
     if folder.exists():
         return Result(nodes.name, "yours", f"{folder} is no clone, left alone")
@@ -135,6 +154,15 @@ def _checked_out(nodes: Nodes, folder: Path, dry: bool, say: Say) -> Result:
     _check_out(nodes, part)
     part.rename(folder)
     return Result(nodes.name, "installed", nodes.commit[:12])
+
+
+def _undo(folder: Path) -> None:
+    """Take back an update that was killed or failed in the middle, to the commit from which it began."""
+    begun = folder / ".git" / BEGUN
+    for lock in (folder / ".git").rglob("*.lock"):  # git leaves them when it is killed, and then refuses to work
+        lock.unlink()
+    run(["git", "reset", "--quiet", "--hard", begun.read_text(encoding="utf-8").strip() or "HEAD"], folder)
+    begun.unlink()
 
 
 def _check_out(nodes: Nodes, folder: Path) -> None:

@@ -54,12 +54,23 @@
       echo "Visionsmith: $ref of $repository could not be cloned; check the network and run again" >&2
       exit 1
     fi
-  elif [[ -d $package/.git && ! -L $package && $package == "$comfyui"/custom_nodes/* && ${AUTO_UPDATE:-} != [Ff]alse ]]; then
-    if plain git -C "$package" symbolic-ref --quiet HEAD >/dev/null; then
+  elif [[ -d $package/.git && ! -L $package && $package == "$comfyui"/custom_nodes/* && " ${options[*]-} " != *" --dry-run "* ]]; then
+    begun="$package/.git/visionsmith-update" # the commit from which an update began; what it left half-done is nobody's change
+    undo() {
+      find "$package/.git" -name "*.lock" -delete # git leaves them when it is killed, and then refuses to work
+      from="$(<"$begun")"
+      plain git -C "$package" reset --quiet --hard "${from:-HEAD}" && rm -f "$begun"
+    }
+    if [[ -f $begun ]]; then undo; fi
+    if [[ ${AUTO_UPDATE:-} == [Ff]alse ]]; then
+      :
+    elif plain git -C "$package" symbolic-ref --quiet HEAD >/dev/null; then
       echo "Visionsmith: $package is on a branch of somebody's own, it is not updated"
     elif [[ -n $(plain git -C "$package" status --porcelain --untracked-files=no 2>&1) ]]; then
       echo "Visionsmith: $package was changed by hand, it is not updated"
-    elif ! { plain git -C "$package" fetch --quiet --depth 1 origin "$ref" && plain git -C "$package" checkout --quiet FETCH_HEAD; }; then
+    elif ! { plain git -C "$package" rev-parse HEAD >"$begun" && plain git -C "$package" fetch --quiet --depth 1 origin "$ref" &&
+      plain git -C "$package" checkout --quiet FETCH_HEAD && rm -f "$begun"; }; then
+      undo
       echo "Visionsmith: $package could not be updated; it goes on with what is there"
     fi
   fi

@@ -1,10 +1,12 @@
 """The two hosts, an environment without anybody's tokens, and a small ComfyUI folder."""
 
 import os
+import shutil
 
 import pytest
 
 from .hosts import TOKEN, Host, running
+from .machine import FOLDER, commit
 
 
 @pytest.fixture
@@ -48,4 +50,17 @@ def token(monkeypatch, home):
 def comfyui(tmp_path):
     folder = tmp_path / "ComfyUI"
     (folder / "custom_nodes").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def published(tmp_path):
+    """This package as a repository: what the script needs of it."""
+    folder = tmp_path / "published"
+    shutil.copytree(FOLDER, folder / "provisioning", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "requirements.txt"):
+        shutil.copy(FOLDER.parent / name, folder)
+    (folder / "workflows").mkdir()
+    shutil.copy(FOLDER.parent / "workflows" / "digits-classifier.json", folder / "workflows")
+    commit(folder, "first")
     return folder

@@ -59,3 +59,37 @@ def rows(output):
     table = output[output.rindex("\nname ") :].split("\n\n")[0].strip().splitlines()
     start = table[0].index("state")
     return {line.split()[0]: line[start:].strip() for line in table[1:]}
+
+
+def git(folder, *words):
+    settings = (
+        "-c",
+        "user.name=a",
+        "-c",
+        "user.email=a@b",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "init.defaultBranch=main",
+    )
+    done = subprocess.run(["git", *settings, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def commit(folder, text):
+    """A commit of a small repository that others may clone by any commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / ".git").exists():
+        git(folder, "init", "--quiet")
+        git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
+    (folder / "nodes.py").write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "--quiet", "-m", text)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def packs(*names_and_folders):
+    return "".join(
+        f'[[nodes]]\nname = "{name}"\nurl = "{folder.as_uri()}"\ncommit = "{sha}"\n'
+        for name, folder, sha in names_and_folders
+    )

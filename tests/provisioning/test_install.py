@@ -222,39 +222,6 @@ def test_ctrl_c_ends_it_and_it_goes_on(home, tmp_path, comfyui):
     assert any("Range" in headers for _, headers in home.asked)
 
 
-@pytest.mark.slow  # twenty times killed and run again
-def test_killed_at_any_point_and_run_again_it_is_complete(home, tmp_path):
-    import random
-
-    home.content.update(contents(6, 60_000))
-    home.rate = 250_000
-    ways = ("file", "linked", "plain", "broken", "file", "file")
-    entries = [entry(home, way, name) for way, name in zip(ways, home.content, strict=True)]
-    entries[-1] = entry(home, "file", "model-5.safetensors", sha256="", size=0)
-    workflows = '[[files]]\nname = "workflows"\ngroup = "workflows"\nfrom = "workflows/*.json"\nto = "user/default/workflows/v"\n'
-    manifest = write(tmp_path, *entries, workflows)
-    whole = {f"{way}-{name}": data for way, (name, data) in zip(ways, home.content.items(), strict=True)}
-    chance, interrupted = random.Random(7), 0
-    for trial in range(20):
-        comfyui = tmp_path / f"ComfyUI-{trial}"
-        comfyui.mkdir()
-        words = command("install", "--profile", "local", "--comfyui", comfyui, "--manifest", manifest, "--jobs", "3")
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.1, 0.9))
-        interrupted += process.poll() is None
-        process.kill()
-        process.wait()
-        for path in comfyui.glob("models/checkpoints/*.safetensors"):
-            assert path.read_bytes() == whole[path.name], path
-        home.rate = 0
-        code, output = provision(comfyui, manifest)
-        home.rate = 250_000
-        assert code == 0, output
-        assert {path.name: path.read_bytes() for path in comfyui.glob("models/checkpoints/*")} == whole
-        assert not list(comfyui.rglob("*.part"))
-    assert interrupted >= 10
-
-
 def test_models_list_get_verify(home, tmp_path, comfyui, capsys, monkeypatch):
     home.content.update(contents(2))
     manifest = write(

@@ -13,53 +13,13 @@ from pathlib import Path
 import pytest
 
 from .hosts import TOKEN
-from .machine import FOLDER, contents, entry, rows, write
+from .machine import FOLDER, commit, contents, entry, git, packs, rows, write
 
 REPOSITORY = FOLDER.parent
 SCRIPT = FOLDER / "vast.sh"
 pytestmark = pytest.mark.skipif(
     os.name != "posix" or not all(map(shutil.which, ("bash", "git"))), reason="needs bash and git"
 )
-
-
-def git(folder, *words):
-    settings = (
-        "-c",
-        "user.name=a",
-        "-c",
-        "user.email=a@b",
-        "-c",
-        "commit.gpgsign=false",
-        "-c",
-        "init.defaultBranch=main",
-    )
-    done = subprocess.run(["git", *settings, *words], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def commit(folder, text):
-    """A commit of a small repository that others may clone by any commit."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / ".git").exists():
-        git(folder, "init", "--quiet")
-        git(folder, "config", "uploadpack.allowAnySHA1InWant", "true")
-    (folder / "nodes.py").write_text(text)
-    git(folder, "add", "-A")
-    git(folder, "commit", "--quiet", "-m", text)
-    return git(folder, "rev-parse", "HEAD")
-
-
-@pytest.fixture
-def published(tmp_path):
-    """This package as a repository: what the script needs of it."""
-    folder = tmp_path / "published"
-    shutil.copytree(FOLDER, folder / "provisioning", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "requirements.txt"):
-        shutil.copy(REPOSITORY / name, folder)
-    (folder / "workflows").mkdir()
-    shutil.copy(REPOSITORY / "workflows" / "digits-classifier.json", folder / "workflows")
-    commit(folder, "first")
-    return folder
 
 
 @pytest.fixture
@@ -151,11 +111,53 @@ def test_a_clone_that_fails_leaves_nothing_for_comfyui_to_load(shell, comfyui):
     assert shell('. "$SCRIPT"', VISIONSMITH_OPTIONS="--only workflows").returncode == 0
 
 
-def packs(*names_and_folders):
-    return "".join(
-        f'[[nodes]]\nname = "{name}"\nurl = "{folder.as_uri()}"\ncommit = "{sha}"\n'
-        for name, folder, sha in names_and_folders
-    )
+@pytest.mark.parametrize(
+    ("machine", "profile"),
+    [({}, "vast"), ({"RUNPOD_POD_ID": "abc"}, "runpod"), ({"VISIONSMITH_PROFILE": "docker"}, "docker")],
+)
+def test_it_knows_what_machine_it_is_on(shell, machine, profile):
+    done = shell('. "$SCRIPT"', VISIONSMITH_OPTIONS="--dry-run --only workflows", **machine)
+    assert f"Visionsmith provisioning: {profile}, ComfyUI in " in done.stdout, done.stdout + done.stderr
+
+
+APT = """#!/bin/sh
+echo "$*" >>"$LOG"
+if [ -e "$BROKEN" ]; then echo "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem." >&2; exit 100; fi
+"""
+DPKG = '#!/bin/sh\n[ "$*" = "--configure -a" ] && rm -f "$BROKEN"\n'
+
+
+def test_system_packages_by_the_command_of_the_machine(shell, tmp_path):
+    """APT_INSTALL is asked for what is missing only, as root; what a killed installation left is put in order first."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (("install", APT), ("dpkg", DPKG), ("sudo", '#!/bin/sh\nexec "$@"\n')):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    manifest = write(tmp_path, head='apt = ["git", "no-such-program"]\n')
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "APT_INSTALL": f"{tools}/install -y",
+        "VISIONSMITH_OPTIONS": f"--only apt --manifest {manifest}",
+        "LOG": str(tmp_path / "log"),
+        "BROKEN": str(tmp_path / "broken"),
+    }
+    for broken in (False, True):
+        (tmp_path / "log").unlink(missing_ok=True)
+        if broken:
+            (tmp_path / "broken").touch()
+        done = shell('. "$SCRIPT"', **environment)
+        assert rows(done.stdout)["apt"] == "installed  no-such-program", done.stdout + done.stderr
+        assert (tmp_path / "log").read_text() == "-y no-such-program\n" * (2 if broken else 1)
+    dry = shell('. "$SCRIPT"', **{**environment, "VISIONSMITH_OPTIONS": f"--only apt --dry-run --manifest {manifest}"})
+    assert rows(dry.stdout)["apt"] == "would install  no-such-program"
+
+
+def test_a_dry_run_does_not_update_this_package(shell, comfyui, published):
+    shell('. "$SCRIPT"', VISIONSMITH_OPTIONS="--only workflows")
+    first, second = git(published, "rev-parse", "HEAD"), commit(published, "second")
+    shell('. "$SCRIPT"', VISIONSMITH_OPTIONS="--only workflows --dry-run")
+    assert git(comfyui / "custom_nodes" / "visionsmith", "rev-parse", "HEAD") == first != second
 
 
 def test_packages_of_nodes_at_their_commits(shell, comfyui, tmp_path):
@@ -185,7 +187,7 @@ exec "$REAL" "$@"
 """
 
 
-def test_programs_that_are_started_see_no_token(shell, comfyui, tmp_path, home, token):
+def test_programs_that_are_started_see_no_token(shell, comfyui, tmp_path, home, store, token):
     """A git that writes down what it was given, and every command line of this machine while all of it runs."""
     home.content.update(contents(2, 200_000))
     home.rate = 400_000
@@ -226,6 +228,9 @@ def test_programs_that_are_started_see_no_token(shell, comfyui, tmp_path, home, 
         assert secret not in spied
         assert secret not in done.stdout + done.stderr
         assert not any(secret.encode() in line for line in lines)
+        assert secret not in str(store.asked)  # where the redirect led
+        assert not [path for path in comfyui.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert store.asked
     if lines:
         assert any(b"install" in line and b"--manifest" in line for line in lines)  # it did see it
 
