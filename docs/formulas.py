@@ -28,7 +28,8 @@ def with_formulas(page: str) -> str:
     """
 
     def drawn(found: re.Match[str]) -> str:
-        inside = svg(" ".join(html.unescape(found["tex"]).split()))
+        tex = " ".join(html.unescape(found["tex"]).split())
+        inside = svg(tex.replace(r"\frac", r"\dfrac") if found["tag"] == "div" else tex)
         return f'<{found["tag"]} class="formula">{inside}</{found["tag"]}>'
 
     return MARKED.sub(drawn, page)

