@@ -175,7 +175,8 @@ def choose_dataset(
         raise InputError(f"split is {on!r}, which not every training was measured on; choose {results.split}.")
     ordered = [original, *(name for name in there if name != original)]
     figures, seeds = _compared(good, ordered, on == "val" and results.split != "val")
-    wanted = tuple(metrics) or _usual(figures[original], good[0])
+    everywhere = [m for m in figures[original] if all(m in values for values in figures.values())]
+    wanted = tuple(metrics) or _usual(everywhere, good[0])
     if unknown := [metric for metric in wanted if metric not in figures[original] or lower_is_better(metric)]:
         known = [metric for metric in figures[original] if not lower_is_better(metric)]
         raise InputError(f"metrics names {unknown[0]!r}; the shares that were measured are {', '.join(known)}.")
@@ -232,10 +233,10 @@ def _figures(row: Row, validation: bool) -> dict[str, float]:
     return {metric: value for metric, value in found.items() if math.isfinite(value)}
 
 
-def _usual(figures: Mapping[str, tuple[float, ...]], row: Row) -> tuple[str, ...]:
-    """The metrics that choose where nobody says."""
-    whole = tuple(metric for metric in DEFAULTS[_task(row)] if metric in figures)
-    single = tuple(m for m in figures if m.partition(" of ")[0] in BY_CLASS)
+def _usual(measured: Collection[str], row: Row) -> tuple[str, ...]:
+    """The metrics that choose where nobody says, of those that were measured with every dataset."""
+    whole = tuple(metric for metric in DEFAULTS[_task(row)] if metric in measured)
+    single = tuple(m for m in measured if m.partition(" of ")[0] in BY_CLASS)
     return (*single, *whole) if len(single) > len(BY_CLASS) else whole
 
 

@@ -75,18 +75,6 @@ class Selection:
     first_places: Mapping[str, int]
     rank_sums: Mapping[str, int]
 
-    def table(self) -> str:
-        """The selection as aligned text."""
-        width = max(map(len, ("dataset", *self.first_places, *self.dropped))) + 2
-        lines = ["dataset".ljust(width) + "first places".rjust(12) + "sum of ranks".rjust(15)]
-        for name, count in self.first_places.items():
-            mark = "  <- chosen" if name == self.chosen else ""
-            lines.append(name.ljust(width) + f"{count:>12}{self.rank_sums[name]:>15}{mark}")
-        lines += [f"{name.ljust(width)}dropped: {metric} is worse" for name, metric in self.dropped.items()]
-        if self.chosen not in self.first_places:
-            lines.append(f"No augmented dataset is kept; train on {self.chosen}.")
-        return "\n".join(lines)
-
 
 def select_augmentation(table: Mapping[str, Mapping[str, float]], tolerance: float = 0.02) -> Selection:
     """Choose among augmented datasets as the reference does (github.com/kevin20012, "Finding the Best-Performing Augmented Dataset").

@@ -182,27 +182,6 @@ class Results:
         group = groups[find_best([group.mean(kind) for group in groups], by)]
         return group.rows[find_best([getattr(row, kind) for row in group.rows], by)], by, on
 
-    def by_dataset(self, on: str = "val") -> dict[str, dict[str, float]]:
-        """Dataset → metric → mean over all its trials, as `select_augmentation` wants it.
-
-        Args:
-            on: "val", or the name of the split that was tested.
-
-        Raises:
-            InputError: No such split was measured.
-        """
-        kind = "scores" if on == self.split else "validation"
-        found: dict[str, list[Mapping[str, float]]] = {}
-        for row in self.rows:
-            if not row.error:
-                found.setdefault(row.dataset, []).append(getattr(row, kind))
-        if on not in ("val", self.split) or not all(all(tables) for tables in found.values()):
-            raise InputError(f"on is {on!r}, which not every trial was measured on; choose {self.split}.")
-        return {
-            name: {m: statistics.fmean(table[m] for table in tables) for m in tables[0]}
-            for name, tables in found.items()
-        }
-
     def cells(self, metrics: Iterable[str] = (), per: str = "dataset") -> list[list[Cell]]:
         """The table: a head, then a line per group, as (text, bold). Bold is the best mean of a metric among the lines of one `per`.
 

@@ -107,7 +107,7 @@ def test_only_what_was_trained_with_every_dataset_is_compared():
 
 
 def test_a_class_that_val_does_not_have_does_not_choose():
-    rows = [row(name, 0, (0.5, 0.5), classes=(0.9, 0.5, math.nan)) for name in ("tiles", "a")]
+    rows = [row(name, 0, (0.5, 0.5), classes=(0.9, 0.5, value)) for name, value in (("tiles", 0.0), ("a", math.nan))]
     assert list(choose_dataset(results(*rows)).figures["a"]) == ["mIoU of defects", "mAcc of defects"]
 
 

@@ -217,10 +217,6 @@ def test_means_deviations_and_the_best_of_each_dataset(tmp_path):
     assert [bold for _, bold in cells[4][3:]] == [False, True] and [bold for _, bold in cells[5][3:]] == [True, True]
     assert [text for line in results.cells(["accuracy"], per="") for text, bold in line if bold] == ["0.7000 ± 0.1414"]
     assert "| **0.7000 ± 0.1414** |" in results.markdown() and "it \\| broke." in results.markdown()
-    assert results.by_dataset("test")["y"] == {"loss": 8.5, "accuracy": pytest.approx(0.1)}
-    assert results.by_dataset()["y"]["accuracy"] == pytest.approx(0.9)
-    with pytest.raises(InputError, match="on is 'train', which not every trial was measured on"):
-        results.by_dataset("train")
     other = Results("p", "n", "test", (*rows_of(("a", "x", 0, 0.5, 1.0)), replace(results.rows[2], loss="focal")))
     assert [[bold for _, bold in line[3:]] for line in other.cells()[1:]] == [[False, False], [False, True]]
     assert results.text().splitlines()[0] == "p / n, test split, 7 trials"

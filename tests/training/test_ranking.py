@@ -32,7 +32,6 @@ def test_the_published_table_selects_peeling():
     assert found.dropped["blistering"] == "broken IoU"
     assert found.first_places == {"dent": 2, "peeling": 3, "rust": 1}
     assert found.rank_sums == {"dent": 12, "peeling": 11, "rust": 13}
-    assert "peeling" in found.table() and "<- chosen" in found.table()
 
 
 def test_without_a_tolerance_dent_is_dropped_for_its_two_hundredths():
@@ -53,7 +52,6 @@ def test_where_everything_is_worse_or_no_number_the_original_stays():
     found = select_augmentation(table_of(made_up, ("accuracy", "loss")))
     assert found.chosen == "original"
     assert found.dropped == {"a": "loss", "b": "accuracy"}
-    assert "train on original" in found.table()
 
 
 def test_a_table_that_cannot_be_compared_is_refused():
