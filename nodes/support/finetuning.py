@@ -19,7 +19,7 @@ from ...training.finetune.concepts import preview
 from ...training.finetune.kohya import fingerprint_of
 from ...training.finetune.output import curves_picture
 from ...training.finetune.runs import is_finished
-from ...training.finetune.samples import rounds
+from ...training.finetune.samples import contact_sheet, rounds
 from ...training.finetune.settings import check, folder_name, run_key
 from ...training.pictures import grid
 from ..host import host, image_from_pil, writable
@@ -68,12 +68,15 @@ class LiveFinetuning(Live):
         samples = settings.batch_size * settings.accumulate
         super().__init__(node, "loss", samples, folder)
         self.per_epoch = max(1, len(concepts)) / samples  # steps
+        self.prompts = settings.prompts
 
     def update(self, step: Step) -> None:
         """Take one step, and ask it to stop if a person wants that; raises the host's interrupt if the user pressed Cancel."""
         last = step.stage == "train" and step.step >= step.steps
         if step.stage == "sample" and step.samples:
-            host().show(self.node_id, Image.open(step.samples[0]), step.step, step.steps)
+            one = len(step.samples) == 1
+            shown = Image.open(step.samples[0]) if one else contact_sheet({step.step: [*step.samples]}, self.prompts)
+            host().show(self.node_id, shown, step.step, step.steps)
         if not (self.due or last):
             return
         step.stop = self.stopping

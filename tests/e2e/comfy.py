@@ -91,7 +91,10 @@ class Server:
 
 
 def start_server(comfyui: Path, base: Path, package_name: str = "visionsmith-under-test") -> Server:
-    """Start ComfyUI on a free loopback port, on the CPU, with nothing but this package and folders of its own."""
+    """Start ComfyUI on a free loopback port, on the CPU, with nothing but this package and folders of its own.
+
+    It may take VISIONSMITH_START_SECONDS, 180 if that is not set.
+    """
     (base / "custom_nodes").mkdir(parents=True)
     for name in ("input", "output", "temp", "models", "user"):
         (base / name).mkdir(exist_ok=True)
@@ -118,7 +121,7 @@ def start_server(comfyui: Path, base: Path, package_name: str = "visionsmith-und
     with log.open("w") as stream:
         process = subprocess.Popen(command, cwd=comfyui, stdout=stream, stderr=subprocess.STDOUT, env=environment)
     server = Server(f"http://127.0.0.1:{port}", base, process, log)
-    end = time.monotonic() + 180
+    end = time.monotonic() + float(os.environ.get("VISIONSMITH_START_SECONDS", 180))
     while time.monotonic() < end:
         assert process.poll() is None, f"ComfyUI did not start:\n{log.read_text()[-3000:]}"
         try:
@@ -128,7 +131,7 @@ def start_server(comfyui: Path, base: Path, package_name: str = "visionsmith-und
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.3)
     process.kill()
-    raise TimeoutError(f"ComfyUI did not answer in 180 s:\n{log.read_text()[-3000:]}")
+    raise TimeoutError(f"ComfyUI did not answer in time:\n{log.read_text()[-3000:]}")
 
 
 def stop_server(server: Server) -> None:

@@ -38,7 +38,7 @@ class Host(HeadlessHost):
 
     def send(self, event, data):
         self.events.append((event, data))
-        if data["step"] == self.cancel_at:
+        if data["state"] == "running" and data["step"] == self.cancel_at:
             self.interrupted = True
 
 
@@ -95,9 +95,10 @@ def test_a_lora_is_trained_found_again_and_looked_after(host, tmp_path):
     assert not any(tensor.is_inference() for tensor in lora.values())
     assert any(key.endswith(".lora_up.weight") for key in lora)
     assert len(losses["loss"]) == 3 and samples.shape[0] == 2 and curve.shape[0] == 1
-    assert [data["step"] for event, data in host.events if event == "visionsmith.train"] == [1, 3]
+    told = [data["step"] for event, data in host.events if event == "visionsmith.train" and data["state"] == "running"]
+    assert (told[0], told[-1]) == (1, 3)
     assert len(host.shown) == 2  # before the training and after it
-    assert first.ui["visionsmith_curve"][0]["state"] == "done, step 3"
+    assert first.ui["visionsmith_curve"][0]["state"] == "done"
 
     told = len(host.events)
     again = run(TrainLora, **given, rank=4, conv_rank=4).result
@@ -108,6 +109,16 @@ def test_a_lora_is_trained_found_again_and_looked_after(host, tmp_path):
     assert Path(folder).name in text and "3/3" in text
     assert run(FinetuneRuns, action={"action": "samples", "run": folder}).result[0].shape[1] > 512
     assert run(FinetuneRuns, action={"action": "compare", "runs": ""}).result[1].shape[3] == 3
+    paint = {"action": "paint", "runs": "scratch", "model": "tiny.safetensors", "sample_steps": 1, "resolution": 64}
+    image, mask = torch.rand(1, 20, 30, 3), torch.zeros(1, 20, 30)
+    with pytest.raises(InputError, match="mask is not connected, but image is"):
+        run(FinetuneRuns, action=paint, image=image)
+    with pytest.raises(InputError, match="mask is empty, so there is nothing to repaint"):
+        run(FinetuneRuns, action=paint, image=image, mask=torch.zeros(1, 64, 64))
+    mask[:, 5:15, 10:20] = 1
+    painted = run(FinetuneRuns, action=paint, image=image, mask=mask).result[0]
+    assert painted.shape[2] > 3 * 256  # the masked picture, no training, the run
+    assert host.at == 4  # two prompts without training, two with it
     run(FinetuneRuns, action={"action": "promote", "run": "scratch", "step": 1, "name": "best"})
     assert (tmp_path / "models" / "loras" / "best.safetensors").is_file()
     assert "2 checkpoints of" in run(FinetuneRuns, action={"action": "prune", "run": "", "keep": 1}).result[2]
