@@ -1,8 +1,14 @@
 /** Our style sheets, each once per page. */
 
-/** @param {string} [file] below this folder */
-export function addStyle(file = "style.css") {
-  const href = new URL(`./${file}`, import.meta.url).href;
+/** What all of our elements share. */
+export const addStyle = () => addSheet("./style.css");
+
+/** @param {string} sheet beside this file */
+export function addSheet(sheet) {
+  const href = new URL(sheet, import.meta.url).href;
   if (document.querySelector(`link[href="${href}"]`)) return;
-  document.head.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href }));
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = href;
+  document.head.append(link);
 }
