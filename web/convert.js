@@ -59,7 +59,7 @@ function offer() {
 
 app.registerExtension({
   name: "visionsmith.convert",
-  setup: addStyle,
+  setup: () => addStyle(),
   afterConfigureGraph: offer,
   commands: [{ id: COMMAND, label: "Convert Build-and-train workflow", icon: "pi pi-arrow-right-arrow-left", function: convertWorkflow }],
   menuCommands: [{ path: ["Extensions", "Visionsmith"], commands: [COMMAND] }],

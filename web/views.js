@@ -2,7 +2,7 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { passOn } from "./canvas_events.mjs";
-import { addSheet, addStyle } from "./style.mjs";
+import { addStyle } from "./style.mjs";
 import { BalanceView } from "./views/balance.mjs";
 import { CompareView } from "./views/compare.mjs";
 import { ConfusionView } from "./views/confusion.mjs";
@@ -84,7 +84,7 @@ app.registerExtension({
 
   setup() {
     addStyle();
-    addSheet("./views/views.css");
+    addStyle("views/views.css");
   },
 
   afterConfigureGraph: refreshAll,
