@@ -121,14 +121,14 @@ class ExperimentNode(io.ComfyNode):
         text = f"best by {', '.join(used)} on {on}: {_title(row)}"
         chart = run_chart(run) | {"title": f"best: {_title(row)}"}
         remember(workflow_of(cls), node, run.folder, chart["title"])
-        ending = (
-            f"\n\nStopped before their end, to go on when this is executed again: {'; '.join(stopped)}"
-            if stopped
-            else ""
+        notes = (
+            [f"stopped before their end, to go on when this is executed again: {'; '.join(stopped)}"] if stopped else []
         )
-        host().text(node, text)
+        chart["notes"] = notes + chart["notes"]
+        said = "\n".join([text, *notes])
+        host().text(node, said)
         ui = {**host().preview(picture, cls), "visionsmith_curve": [chart], "headline": [text]}
-        ui["text"] = [f"{text}{ending}\n\n{results.text()}"]
+        ui["text"] = [f"{said}\n\n{results.text()}"]
         ui |= results_table(results, best=text)
         return io.NodeOutput(best, results.markdown(), picture, str(folder), ui=ui)
 

@@ -270,6 +270,7 @@ def _given(cls: type[io.ComfyNode], run: FinetuneRun, *own: Any, note: str) -> i
     text = f"{run.summary()}\n{note}"
     host().text(cls.hidden.unique_id, text)
     samples, curve, points = samples_of(run)
+    points["notes"] = [note, *points["notes"]]
     shown = {"visionsmith_curve": [points], "text": [text], **host().preview(samples, cls)}
     losses = {"loss": [loss for _, loss in run.curve]}
     return io.NodeOutput(*own, str(run.folder), losses, samples, curve, ui=shown)

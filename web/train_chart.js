@@ -1,64 +1,117 @@
-/** The chart in the Train node: grows while the network learns, and stays when it is done. */
+/** The chart in nodes that train: it grows while they learn, is there again after a reload or a restart, and stops a training with its best weights. */
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
-import { Chart, clock } from "./chart.mjs";
+import { passOn } from "./canvas_events.mjs";
+import { Chart } from "./chart/chart.mjs";
+import { isBusy } from "./chart/frame.mjs";
+import { nodeAt, placesOf } from "./chart/places.mjs";
+import { addStyle } from "./style.mjs";
 
-const HEIGHT = 210;
-const TRAINS = ["VisionsmithTrain", "VisionsmithTrainLora", "VisionsmithTrainDreamBooth"];
+const HEIGHT = 250;
+const TRAINS = ["VisionsmithTrain", "VisionsmithTrainLora", "VisionsmithTrainDreamBooth", "VisionsmithExperiment"];
+const ENDINGS = ["execution_success", "execution_error", "execution_interrupted"];
+const STOP = "Stop training after this step, and go on with the best weights";
 
-/** Node id → its chart. @type {Map<string, Chart>} */
-const charts = new Map();
+/** @type {WeakMap<any, Chart>} */
+const charts = new WeakMap();
+/** Whether the server was asked for the charts of the workflow on the canvas. */
+let asked = "";
 
-/** The last part of an execution id names the node inside its subgraph. @param {string|number} id */
-const localId = (id) => String(id).split(":").at(-1) ?? "";
+/** @param {string} path @param {any} question @returns {Promise<any>} the answer; null where there is none */
+async function post(path, question) {
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const response = await api.fetchApi(`/visionsmith/${path}`, { method: "POST", headers, body: JSON.stringify(question) });
+    return response.ok ? await response.json() : null;
+  } catch {
+    return null; // the server is gone; when it is back, it is asked again
+  }
+}
+
+const workflow = () => String(app.rootGraph?.id ?? "");
+const places = () => placesOf(app.rootGraph, (node) => charts.has(node));
+
+/** The server's names of a node. @param {any} node */
+const namesOf = (node) => [...places()].flatMap(([name, one]) => (one === node ? [name] : []));
+
+/** Get what was drawn before this page began, or while it was away. */
+async function ask() {
+  const nodes = places();
+  const question = { workflow: workflow(), nodes: [...nodes.keys()].slice(0, 50) };
+  asked = question.workflow;
+  if (!nodes.size) return;
+  const answer = await post("charts", question);
+  if (!answer || asked !== workflow()) return;
+  for (const [name, told] of Object.entries(answer.nodes)) {
+    charts.get(nodes.get(name))?.show(told, true);
+    mark(told.state);
+  }
+}
+
+/** ComfyUI's action bar has a button to stop while something trains. @param {string} state */
+function mark(state) {
+  document.body.classList.toggle("visionsmith-training", isBusy(state));
+}
+
+/** What a training tells while it runs. @param {any} told */
+function onTold(told) {
+  mark(told.state);
+  if (told.workflow && told.workflow !== workflow()) return; // of a workflow in another tab
+  charts.get(nodeAt(app.rootGraph, told.node))?.show(told);
+}
+
+/** @param {any} node */
+async function stop(node) {
+  for (const name of namesOf(node)) await post("charts/stop", { workflow: workflow(), node: name });
+}
+
+/** @param {any} node */
+async function goOn(node) {
+  for (const name of namesOf(node)) await post("charts/go-on", { node: name });
+  await app.queuePrompt(0, 1);
+}
+
+/** What a node says in words stands in its chart; beside it, it would only make the node taller when it ends. */
+function leaveTextsOut() {
+  const { dispatchCustomEvent } = api;
+  if (!dispatchCustomEvent) return;
+  api.dispatchCustomEvent = function (/** @type {string} */ type, /** @type {any[]} */ ...args) {
+    const shown = type === "progress_text" && charts.has(nodeAt(app.rootGraph, args[0]?.nodeId ?? ""));
+    return shown || dispatchCustomEvent.call(this, type, ...args);
+  };
+}
+
+const stopAll = () => void post("charts/stop", {});
 
 app.registerExtension({
   name: "visionsmith.trainChart",
+  commands: [{ id: "visionsmith.stopAndKeep", label: STOP, icon: "pi pi-stop-circle", function: stopAll }],
+  actionBarButtons: [{ icon: "icon-[lucide--octagon-pause]", label: "Stop and keep", tooltip: STOP, class: "visionsmith-stop-training", onClick: stopAll }],
 
   setup() {
-    api.addEventListener("visionsmith.train", ({ detail }) => {
-      const chart = charts.get(localId(detail.node));
-      if (!chart) return;
-      if (detail.step < (chart.step ?? 0)) chart.clear(); // another training began
-      chart.step = detail.step;
-      chart.add(detail, `epoch ${detail.epoch} of ${detail.epochs} · step ${detail.step} of ${detail.steps} · ${clock(detail.eta)} left`);
-    });
+    addStyle();
+    addStyle("chart/chart.css");
+    api.addEventListener("visionsmith.train", ({ detail }) => onTold(detail));
+    api.addEventListener("reconnected", ask);
+    leaveTextsOut();
+    for (const name of ENDINGS) api.addEventListener(name, () => mark(""));
   },
+
+  afterConfigureGraph: ask,
 
   /** @param {any} node */
   nodeCreated(node) {
     if (!TRAINS.includes(node.comfyClass)) return;
-    const chart = new Chart();
-    const widget = node.addDOMWidget("chart", "visionsmith_chart", chart.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => HEIGHT,
-    });
+    const chart = new Chart({ stop: () => stop(node), goOn: () => goOn(node) });
+    charts.set(node, chart);
+    passOn(chart.element);
+    const widget = node.addDOMWidget("chart", "visionsmith_chart", chart.element, { serialize: false, hideOnZoom: false, getMinHeight: () => HEIGHT });
     widget.serialize = false; // it is no setting: neither the workflow nor the prompt has it
-
-    // a node gets its id when it is put on the canvas
-    const onAdded = node.onAdded;
-    node.onAdded = function (/** @type {any[]} */ ...args) {
-      onAdded?.apply(this, args);
-      charts.set(String(this.id), chart);
-    };
-    const onConfigure = node.onConfigure;
-    node.onConfigure = function (/** @type {any[]} */ ...args) {
-      onConfigure?.apply(this, args);
-      charts.set(String(this.id), chart);
-    };
-    const onRemoved = node.onRemoved;
-    node.onRemoved = function (/** @type {any[]} */ ...args) {
-      onRemoved?.apply(this, args);
-      if (charts.get(String(this.id)) === chart) charts.delete(String(this.id));
-    };
-    const onExecuted = node.onExecuted;
+    const { onExecuted } = node;
     node.onExecuted = function (/** @type {any} */ output) {
       onExecuted?.call(this, output);
-      const curve = output?.visionsmith_curve?.[0];
-      if (!curve) return;
-      chart.clear();
-      chart.add(curve, curve.best ? `${curve.state} · best epoch ${curve.best} of ${curve.epochs}` : curve.state);
+      const told = output?.visionsmith_curve?.[0];
+      if (told) chart.show(told, true);
     };
   },
 });

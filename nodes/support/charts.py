@@ -1,6 +1,6 @@
 """Charts of trainings as the canvas draws them: of those that run, and of those that a node ran before, found again on disk.
 
-A chart is a table: `line` (how it goes, in words), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best epoch, 0 for none), and `points`, each [step, training loss or
+A chart is a table: `line` (how it goes, in words), `notes` (warnings, and where the run is), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best epoch, 0 for none), and `points`, each [step, training loss or
 None, validation loss or None, metric or None]. It never has more than `MOST_POINTS` of them with a validation and as many without.
 """
 
@@ -139,7 +139,8 @@ def run_chart(run: Run) -> dict[str, Any]:
     epochs = [(epoch.step, epoch.train_loss, epoch.val_loss, epoch.metric) for epoch in run.history]
     chart = {"state": _left(run.state), "metric": run.metric, "best": run.best_epoch, "step": last}
     chart |= {"steps": run.steps or last, "epochs": run.epochs or len(run.history)}
-    return {**chart, "line": line(chart), "points": written([*thin(losses), *thin(epochs)])}
+    chart |= {"line": line(chart), "notes": [*run.warnings, _place(run.folder)]}
+    return {**chart, "points": written([*thin(losses), *thin(epochs)])}
 
 
 def finetune_chart(run: FinetuneRun) -> dict[str, Any]:
@@ -149,7 +150,14 @@ def finetune_chart(run: FinetuneRun) -> dict[str, Any]:
     points = thin([(step, loss, None, None) for step, loss in run.curve])
     chart = {"state": _left(run.state), "metric": "loss", "best": 0, "step": run.step, "epochs": max(1, epochs)}
     chart["steps"] = run.step if run.state == "done" else max(run.step, how["steps"])
-    return {**chart, "line": line(chart), "points": written(points)}
+    chart |= {"line": line(chart), "notes": [*run.settings["warnings"], _place(run.folder)]}
+    return {**chart, "points": written(points)}
+
+
+def _place(folder: Path) -> str:
+    """Where a run is, for people."""
+    root = host().folder("output").resolve()
+    return f"run: {folder.relative_to(root).as_posix() if folder.is_relative_to(root) else folder.name}"
 
 
 def _left(state: str) -> str:

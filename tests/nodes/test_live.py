@@ -154,7 +154,7 @@ def test_an_experiment_stops_one_training_and_does_the_others(host, digits):
     host.on_event = stop
     given = {"networks": {"n0": classifier(4), "n1": classifier(6)}, "datasets": {"d0": digits}, "epochs": 2, "batch_size": 256}  # fmt: skip
     result = run(ExperimentNode, **given)
-    assert "Stopped before their end, to go on when this is executed again: width-4" in result.ui["text"][0]
+    assert "stopped before their end, to go on when this is executed again: width-4" in result.ui["text"][0]
     steps = {event["title"]: event["step"] for event in host.events}
     first, second = (title for title in steps if " of 2: " in title)
     assert "width-4" in first and steps[first] == 3 and steps[second] > 3
@@ -163,7 +163,7 @@ def test_an_experiment_stops_one_training_and_does_the_others(host, digits):
     host.on_event = None
     host.events.clear()
     result = run(ExperimentNode, **given)
-    assert "Stopped" not in result.ui["text"][0]
+    assert "stopped" not in result.ui["text"][0]
     assert {event["title"][:6] for event in host.events} == {"1 of 2"}  # the other one is read from its folder
     host.events.clear()
     run(ExperimentNode, **given)

@@ -1,0 +1,95 @@
+/**
+ * What a chart shows, without a page: points as they come, bounded, and the lines that are drawn of them.
+ * @typedef {[step: number, train: number|null, val: number|null, metric: number|null]} Point as the server tells them
+ * @typedef {[step: number, value: number]} Value
+ * @typedef {{key: "train" | "val" | "metric", label: string, pane: "loss" | "metric", values: Value[]}} Line
+ */
+
+const MOST = 2000;
+
+/** Every second one from the last on, so that the last one stays. @template T @param {T[]} list @returns {T[]} */
+export function halved(list) {
+  return list.filter((_, index) => (list.length - 1 - index) % 2 === 0);
+}
+
+/** Keep the steps in order: what comes again, or late, is left out. @param {Point[]} list @param {Point} point */
+function append(list, point) {
+  if (!list.length || point[0] > list[list.length - 1][0]) list.push(point);
+  return list.length > MOST ? halved(list) : list;
+}
+
+export class Curve {
+  constructor() {
+    /** Losses of single steps. @type {Point[]} */
+    this.steps = [];
+    /** What validations found. @type {Point[]} */
+    this.epochs = [];
+  }
+
+  /** @param {Point[]} points */
+  add(points) {
+    for (const point of points) {
+      if (point[2] === null && point[3] === null) this.steps = append(this.steps, point);
+      else this.epochs = append(this.epochs, point);
+    }
+  }
+
+  /** The lines that have something to show. @param {string} metric its name @returns {Line[]} */
+  lines(metric) {
+    const train = this.steps.length >= this.epochs.length ? this.steps : this.epochs; // where epochs are shorter than the time between two events
+    /** @type {Line[]} */
+    const lines = [
+      { key: "train", label: "train loss", pane: "loss", values: valuesOf(train, 1) },
+      { key: "val", label: "val loss", pane: "loss", values: valuesOf(this.epochs, 2) },
+    ];
+    if (metric !== "loss") lines.push({ key: "metric", label: `val ${metric}`, pane: "metric", values: valuesOf(this.epochs, 3) });
+    return lines.filter((line) => line.values.length);
+  }
+}
+
+/** @param {Point[]} points @param {1 | 2 | 3} column @returns {Value[]} */
+function valuesOf(points, column) {
+  /** @type {Value[]} */
+  const values = [];
+  for (const point of points) {
+    const value = point[column];
+    if (value !== null && Number.isFinite(value)) values.push([point[0], value]);
+  }
+  return values;
+}
+
+/** The value whose step is nearest, by bisection. @param {Value[]} values @param {number} step @returns {Value | undefined} */
+export function nearest(values, step) {
+  let [low, high] = [0, values.length - 1];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (values[middle][0] < step) low = middle;
+    else high = middle;
+  }
+  const [before, after] = [values[low], values[high]];
+  return before && Math.abs(before[0] - step) <= Math.abs(after[0] - step) ? before : after;
+}
+
+/**
+ * The values of a view, and one more at each side so that lines reach its edges; of very many, the first, lowest, highest and last in each of
+ * `columns` columns, so that no peak is lost.
+ * @param {Value[]} values @param {[number, number]} view @param {number} columns @returns {Value[]}
+ */
+export function drawn(values, view, columns) {
+  const from = values.findIndex(([step]) => step >= view[0]);
+  if (from < 0) return values.slice(-1);
+  let to = values.findIndex(([step]) => step > view[1]);
+  if (to < 0) to = values.length;
+  const seen = values.slice(Math.max(0, from - 1), to + 1);
+  if (seen.length <= 4 * columns) return seen;
+  /** @type {Value[]} */
+  const kept = [];
+  const size = Math.ceil(seen.length / columns);
+  for (let start = 0; start < seen.length; start += size) {
+    const part = seen.slice(start, start + size);
+    const low = part.reduce((a, b) => (b[1] < a[1] ? b : a));
+    const high = part.reduce((a, b) => (b[1] > a[1] ? b : a));
+    for (const value of part) if (value === part[0] || value === low || value === high || value === part[part.length - 1]) kept.push(value);
+  }
+  return kept;
+}
