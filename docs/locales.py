@@ -188,7 +188,7 @@ def main(arguments: list[str]) -> int:
             return 0
     new = english()
     wanted = {"en": new} | {language: renewed(language, new, "--same" in arguments) for language in LANGUAGES}
-    stale = [language for language, texts in wanted.items() if list(read(language).items()) != list(texts.items())]
+    stale = [language for language, texts in wanted.items() if read(language) != texts]
     print(*(f"{'out of date' if '--check' in arguments else 'written'}: locales/{one}" for one in stale), sep="\n")
     if "--check" in arguments:
         return 1 if stale else 0

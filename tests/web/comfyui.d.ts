@@ -16,4 +16,5 @@ declare module "*/scripts/api.js" {
 interface Window {
   LiteGraph: any;
   LGraphBadge: any;
+  LGraphCanvas: any;
 }
