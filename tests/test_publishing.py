@@ -96,6 +96,14 @@ def test_registry_metadata_names_files_that_are_there():
     assert re.fullmatch(release().SEMANTIC, project["project"]["version"])
 
 
+def test_the_versions_of_comfyui_are_the_same_everywhere():
+    least = re.search(r'requires-comfyui = ">=([\d.]+)\.0"', read("pyproject.toml"))[1]
+    tested = yaml.safe_load(read(".github/workflows/test.yml"))["jobs"]["comfyui"]["env"]["COMFYUI_VERSION"]
+
+    assert f"ComfyUI {least} or newer" in read("README.md")
+    assert f"It is tested in {tested.removeprefix('v').removesuffix('.0')}." in read("README.md")
+
+
 def test_compose_builds_what_is_there_and_is_not_open_to_strangers():
     folder = REPOSITORY / "provisioning" / "docker"
     [service] = yaml.safe_load((folder / "compose.yaml").read_text())["services"].values()
