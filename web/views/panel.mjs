@@ -7,6 +7,8 @@ import { arrows, html } from "./dom.mjs";
  * @typedef {{tab: string, key: string, view: View}} Tab
  */
 
+/** What would change or move the nodes that are chosen on the canvas. */
+const CANVAS_KEYS = ["Delete", "Backspace", " ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
 const MARGIN = 20; // what ComfyUI leaves free above and below, together
 let panels = 0;
 
@@ -20,6 +22,9 @@ export class Panel {
     this.element.title = ""; // else a node's long tooltip would hang over it
     if (tabs.length > 1) this.element.append(this.makeTabs());
     this.element.append(...tabs.map((tab) => tab.view.element));
+    this.element.addEventListener("keydown", (event) => {
+      if (CANVAS_KEYS.includes(event.key) && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+    });
     this.open(0);
     this.show(null);
   }
