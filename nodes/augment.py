@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,7 @@ DRAWN = {**MAKERS, "cutpaste": CutPaste, "scar": CutPasteScar, "perlin": PerlinA
 COPY = "copy-paste"
 TEXTURES = ["the picture itself", "synthetic", "textures"]
 SHOWN = 16
+LINE = 110  # letters of a line in the node
 FROM_START = {"copy-paste": 1.0, "poisson": 1.0}
 
 
@@ -308,7 +310,9 @@ class ChooseAugmentation(io.ComfyNode):
         )  # fmt: skip
 
     @classmethod
-    def fingerprint_inputs(cls, experiment: str, **settings) -> str:
+    def fingerprint_inputs(cls, experiment: str | None, **settings) -> str:
+        if experiment is None:  # a wire, which is looked at by itself
+            return ""
         return str((experiment_folder(experiment) / "results.json").stat().st_mtime_ns)
 
     @classmethod
@@ -321,7 +325,8 @@ class ChooseAugmentation(io.ComfyNode):
             network = Run.load(folder / choice.best.folder / TRAIN).network()
         why, table, picture = choice.sentence(), choice.table(), image_from_pil(choice.picture())
         host().text(cls.hidden.unique_id, why)
-        ui = {**host().preview(picture, cls), "text": [f"{why}\n\n{table}"], "headline": [why]}
+        shown = f"{textwrap.fill(why, LINE)}\n\n{table}"
+        ui = {**host().preview(picture, cls), "text": [shown], "headline": [why]}
         return io.NodeOutput(network, choice.chosen, why, table, picture, ui=ui)
 
 
