@@ -83,7 +83,7 @@ export class LabelEditor {
       undo: () => this.undo(),
       redo: () => this.mask?.redo(),
       clear: () => this.clear(),
-      revert: () => this.session.reload(this.session.index),
+      revert: () => this.session.revert(),
       press: () => this.tools.press(false),
       pressJoined: () => this.tools.press(true),
     };

@@ -45,7 +45,7 @@ export class Session {
 
   /** What is so, in a word for the eye and a sentence for the line below. */
   get state() {
-    if (this.loading) return { kind: "busy", text: "Loading …" };
+    if (this.loading || this.index < 0) return { kind: "busy", text: "Loading …" };
     if (this.problem) return { kind: "problem", text: this.problem };
     if (this.saving) return { kind: "busy", text: "Saving …" };
     if (this.dirty) return { kind: "changed", text: "Changed" };
@@ -90,6 +90,12 @@ export class Session {
     this.loading = false;
     this.onChange();
     this.lookAhead();
+  }
+
+  /** Load the saved mask again. */
+  async revert() {
+    while (this.saving) await this.saving;
+    await this.reload(this.index);
   }
 
   lookAhead() {

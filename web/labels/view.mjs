@@ -73,6 +73,7 @@ export class View {
       [element.style.width, element.style.height] = [`${mask.width}px`, `${mask.height}px`];
     }
     contextOf(this.picture).drawImage(picture, 0, 0);
+    picture.close(); // the canvas has it now
     this.mask = mask;
     mask.views.add(this.paintSoon);
     this.layers.hidden = false;
