@@ -13,6 +13,8 @@ import { addStyle } from "./style.mjs";
 
 const PAUSE = 100; // milliseconds without an edit
 const MOST_PARTS = 60; // answers to one question, where the server needs more time
+const TOO_MANY = 429; // questions at once
+const BUSY = 500; // milliseconds until it is asked again then
 const FIRST_REST = 5_000; // after a server did not answer; doubled each time
 const LONGEST_REST = 60_000;
 const EDITS = ["pointerup", "keyup", "input", "change", "drop"];
@@ -42,8 +44,10 @@ function look() {
 /** Ask the server if the drawing is another one than it told of, and show what is known. */
 async function update() {
   if (!app.rootGraph) return;
+  const start = performance.now();
   const { prompt, places } = collect(app.rootGraph);
   const question = JSON.stringify({ prompt });
+  performance.measure("visionsmith.collect", { start });
   if (question !== asked && places.size && Date.now() >= silentUntil) {
     waiting?.abort();
     asked = question;
@@ -58,7 +62,8 @@ async function ask(question) {
   const controller = new AbortController();
   waiting = controller;
   try {
-    for (let part = 0, more = true; more && part < MOST_PARTS; part += 1) {
+    let more = true;
+    for (let part = 0; more && part < MOST_PARTS; part += 1) {
       const response = await api.fetchApi("/visionsmith/shapes", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
@@ -67,12 +72,17 @@ async function ask(question) {
       });
       const told = await response.json();
       if (waiting !== controller) return;
+      if (response.status === TOO_MANY) {
+        await new Promise((resolve) => setTimeout(resolve, BUSY));
+        continue;
+      }
       answer = told.nodes ?? {};
       more = Boolean(told.more);
       unknown = told.nodes ? "…" : told.error;
       show(collect(app.rootGraph).places);
     }
     rest = 0;
+    if (more) asked = ""; // the rest is asked for after the next edit
   } catch {
     if (waiting !== controller) return; // another question is on its way
     asked = "";
@@ -86,6 +96,7 @@ async function ask(question) {
 
 /** @param {Map<string, Place>} places */
 function show(places) {
+  const start = performance.now();
   /** @type {Map<any, Told[]>} */
   const told = new Map();
   /** @type {{node: any, input: any}[]} */
@@ -103,6 +114,7 @@ function show(places) {
   markInputs(wrong);
   announcer.say([...told].flatMap(([node, all]) => all.flatMap((one) => ("error" in one ? [`${node.title}: ${one.error}`] : []))));
   app.canvas?.setDirty(true, true);
+  performance.measure("visionsmith.show", { start });
 }
 
 /** @param {any} node @param {Words} words */

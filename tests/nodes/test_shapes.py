@@ -14,6 +14,8 @@ from visionsmith.nodes.canvas import shapes as module
 from visionsmith.nodes.canvas.shapes import RefusedShapesError, shapes
 from visionsmith.nodes.host import host
 
+from .heavy import HEAVY, SLOW_BACKBONES, backbone
+
 WORKFLOWS = Path(__file__).resolve().parents[2] / "workflows" / "api"
 
 
@@ -294,3 +296,41 @@ def test_repeats_of_repeats_have_an_end():
     told = ask(**{f"n{key}": one for key, one in nodes.items()})
 
     assert "more than 20,000 layers" in told["4"]["error"]
+
+
+def answered(prompt):
+    """What is said of a drawing, refused or not."""
+    try:
+        return shapes({"prompt": prompt})
+    except RefusedShapesError as refused:
+        return refused.answer
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_heavy_drawings_are_answered_in_parts_or_refused(name):
+    if "backbone" in name:
+        pytest.importorskip("timm")
+    for _ in range(2):
+        began = time.perf_counter()
+        answer = answered(HEAVY[name])
+        assert time.perf_counter() - began < 10  # 0.2, and what the last layer takes
+    assert answer["nodes"]
+    assert not module._turn.locked()
+
+
+def test_a_layer_that_takes_too_long_is_told_by_a_run_and_the_rest_at_once(monkeypatch):
+    pytest.importorskip("timm")
+    monkeypatch.setattr(module, "NODE_SECONDS", 0.01)
+    drawing = {"1": picture(), **{str(i): backbone("1", name) for i, name in enumerate(SLOW_BACKBONES, 2)}, "9": conv("1", 77)}  # fmt: skip
+    told = ask(**{f"n{key}": one for key, one in drawing.items()})
+
+    assert [told[id] for id in "234"] == [{"waits": "known after a run"}] * 3
+    assert told["9"]["shape"] == [77, 32, 32]
+
+
+def test_what_is_kept_of_long_settings_has_an_end(monkeypatch):
+    monkeypatch.setattr(module, "MAX_KEPT", 50)
+    for number in range(30):
+        text = {f"more{i}": "x" * 900 + str(number) for i in range(10)}
+        answered({"1": picture(), "2": node("View", tensor=["1", 0], type="reshape", type__sizes="1" * 900 + str(number), **text)})  # fmt: skip
+    assert len(module._kept_now) + len(module._kept_before) < 20

@@ -1,6 +1,7 @@
 /** What the canvas asks of a drawing's shapes, without a page: how wires are followed, and what badges say. */
 import assert from "node:assert/strict";
 import test from "node:test";
+import { COLORS } from "../../web/shapes/badge.mjs";
 import { collect } from "../../web/shapes/collect.mjs";
 import { shortCount, together, wordsOf } from "../../web/shapes/words.mjs";
 
@@ -74,4 +75,17 @@ test("badges say shape, parameters and multiply-adds", () => {
   assert.equal(together([told, { ...told, shape: [8] }]).text, "32 × 14 × 14 or 8");
   assert.equal(together([told, { error: "no.", input: "tensor" }]).kind, "wrong");
   assert.equal(together([told, { waits: "known after a run" }]).kind, "waits");
+});
+
+/** WCAG's relative luminance of #rrggbb. */
+function luminance(color) {
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(color.slice(at, at + 2), 16) / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+}
+
+test("badges can be read: 4.5 to 1 (WCAG AA), whatever the theme", () => {
+  for (const [kind, colors] of Object.entries(COLORS)) {
+    const [light, dark] = colors.map(luminance).sort((a, b) => b - a);
+    assert.ok((light + 0.05) / (dark + 0.05) >= 4.5, kind);
+  }
 });

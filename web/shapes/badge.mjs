@@ -4,7 +4,7 @@
  */
 
 /** Foreground and background; more than 4.5 to 1 each. */
-const COLORS = {
+export const COLORS = {
   known: ["#e4f0f7", "#1f4256"],
   wrong: ["#ffffff", "#b3261e"],
   waits: ["#d0d4da", "#3a3f46"],
@@ -37,8 +37,10 @@ function makeBadge(node, first) {
   const badge = new window.LGraphBadge({ text: "", fontSize: 11, height: 18 });
   /** What Vue wrapped the badge in: it only notices what is written through that. @type {Set<any>} */
   const wraps = new Set();
-  /** What fits on the node, and for which width that was measured. */
-  let fitted = { text: "", width: 0, drawn: "" };
+  /** What fits on the node, how wide that is, and for what it was measured: measuring takes longer than drawing. */
+  let fitted = { text: "", room: 0, drawn: "", width: 0 };
+  /** How wide the badges beside this one are, and with which texts. */
+  let beside = { texts: "", width: 0 };
 
   Object.defineProperties(badge, {
     words: { value: "", writable: true },
@@ -73,10 +75,18 @@ function makeBadge(node, first) {
       /** At the left above the title; in a row of its own where the other badges leave too little room. @param {any} ctx @param {number} _ @param {number} y */
       value(ctx, _, y) {
         if (!badge.words) return;
-        const others = node.badges.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + (typeof one === "function" ? one() : one).getWidth(ctx) + GAP, 0);
-        if (fitted.text !== badge.words || fitted.width !== node.width) fitted = { text: badge.words, width: node.width, drawn: fit(ctx, badge, node.width) };
-        const width = widthOf(ctx, badge, fitted.drawn);
-        const row = width + others > node.width ? y - badge.height - GAP - 2 : y;
+        const room = node.width;
+        if (fitted.text !== badge.words || fitted.room !== room) {
+          const drawn = fit(ctx, badge, room);
+          fitted = { text: badge.words, room, drawn, width: widthOf(ctx, badge, drawn) };
+        }
+        const others = node.badges.map((/** @type {any} */ one) => (typeof one === "function" ? one() : one)).filter((/** @type {any} */ one) => !one.say);
+        const texts = others.map((/** @type {any} */ one) => one.text).join("\n");
+        if (beside.texts !== texts) {
+          beside = { texts, width: others.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.getWidth(ctx) + GAP, GAP) };
+        }
+        const { width } = fitted;
+        const row = width + beside.width > room ? y - badge.height - GAP - 2 : y;
         const { fillStyle, font, textAlign, textBaseline } = ctx;
         ctx.fillStyle = badge.bgColor;
         ctx.beginPath();

@@ -5,6 +5,8 @@
  * @typedef {{kind: "known" | "wrong" | "waits", text: string, long: string}} Words
  */
 
+const digits = new Intl.NumberFormat("en"); // toLocaleString makes a new one for each number
+
 /** A count in few letters: 950, 18.4k, 1.5M, 4.1G. @param {number} count */
 export function shortCount(count) {
   for (const [unit, size] of /** @type {const} */ ([["G", 1e9], ["M", 1e6], ["k", 1e3]])) {
@@ -25,7 +27,7 @@ export function wordsOf(told) {
     [told.multiply_adds, "MACs", "multiply-adds for one sample"],
   ]).filter(([count]) => count);
   const text = [showShape(told.shape), ...counts.map(([count, unit]) => `${shortCount(count)} ${unit}`)].join(" · ");
-  const long = [showShape(told.shape), ...counts.map(([count, , unit]) => `${count.toLocaleString("en")} ${unit}`)].join(", ");
+  const long = [showShape(told.shape), ...counts.map(([count, , unit]) => `${digits.format(count)} ${unit}`)].join(", ");
   return { kind: "known", text, long };
 }
 
