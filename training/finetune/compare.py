@@ -19,7 +19,7 @@ from .settings import FinetuneSettings
 
 UNTRAINED, SHOWN = "no training", "the masked picture"
 TILE, FONT, LINE, MARGIN, LABEL = 256, 16, 21, 8, 200  # pixels
-LETTERS, LETTERS_BESIDE, LINES = 30, 23, 3  # that fit over a tile and beside it, and lines of a label
+LETTERS, LETTERS_BESIDE, LINES = 30, 23, 4  # that fit over a tile and beside it, and lines of a label
 
 
 @dataclass
