@@ -42,20 +42,18 @@ async function ask() {
   if (!nodes.size) return;
   const answer = await post("charts", question);
   if (!answer || asked !== workflow()) return;
-  for (const [name, told] of Object.entries(answer.nodes)) {
-    charts.get(nodes.get(name))?.show(told, true);
-    mark(told.state);
-  }
+  for (const [name, told] of Object.entries(answer.nodes)) charts.get(nodes.get(name))?.show(told, true);
+  if (Object.values(answer.nodes).some(({ state }) => isBusy(state))) mark(true);
 }
 
-/** ComfyUI's action bar has a button to stop while something trains. @param {string} state */
-function mark(state) {
-  document.body.classList.toggle("visionsmith-training", isBusy(state));
+/** ComfyUI's action bar has a button to stop while something trains. @param {boolean} trains */
+function mark(trains) {
+  document.body.classList.toggle("visionsmith-training", trains);
 }
 
 /** What a training tells while it runs. @param {any} told */
 function onTold(told) {
-  mark(told.state);
+  mark(isBusy(told.state));
   if (told.workflow && told.workflow !== workflow()) return; // of a workflow in another tab
   charts.get(nodeAt(app.rootGraph, told.node))?.show(told);
 }
@@ -94,7 +92,7 @@ app.registerExtension({
     api.addEventListener("visionsmith.train", ({ detail }) => onTold(detail));
     api.addEventListener("reconnected", ask);
     leaveTextsOut();
-    for (const name of ENDINGS) api.addEventListener(name, () => mark(""));
+    for (const name of ENDINGS) api.addEventListener(name, () => mark(false));
   },
 
   afterConfigureGraph: ask,
