@@ -66,7 +66,7 @@ class DatasetChoice:
         if len(self.selection.first_places) == 1:
             why = "it is the only one of which that can be said"
         return (
-            f"Keep {self.chosen}: on {self.on} no figure is worse than {self.original}'s by more than {self.tolerance:g} points, "
+            f"Keep {self.chosen}: on {self.on} none of its figures is more than {self.tolerance:g} points below {self.original}, "
             f"and {why}. {self._on_test()}"
         )
 
@@ -76,10 +76,8 @@ class DatasetChoice:
         new, old = self.test[self.chosen][metric], self.test[self.original][metric]
         gains = tuple(a - b for a, b in zip(new, old, strict=True))
         gain, spread = statistics.fmean(gains), _deviation(gains)
-        told = (
-            f"On {self.tested}, its {metric} is {_shown(new)} % where {self.original} has {_shown(old)} %: {gain:+.2f} points"
-            + (f" ± {spread:.2f} over {len(gains)} seeds" if len(gains) > 1 else "")
-            + "."
+        told = f"On {self.tested}, its {metric} is {_shown(new)} % where {self.original} has {_shown(old)} %: " + (
+            f"{gain:+.2f} ± {spread:.2f} points over {len(gains)} seeds." if len(gains) > 1 else f"{gain:+.2f} points."
         )
         if self.on == self.tested:
             return (

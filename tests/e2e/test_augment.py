@@ -74,7 +74,8 @@ def test_the_loop_from_one_dataset_to_a_sentence(page, server):
     screenshot(page, "augment-and-compare")
     assert page.problems == []
 
-    [outputs] = [one["outputs"] for one in server.get("/history?max_items=1").values()]
+    entry = server.get(f"/history/{page.evaluate('window.__ended[0][1].prompt_id')}")
+    [outputs] = [one["outputs"] for one in entry.values()]
     [why] = [out["headline"][0] for out in outputs.values() if "chosen on val" in str(out.get("text"))]
     assert why.startswith(("Keep ", "Nothing can be chosen"))
     rows = json.loads((server.base / "output/experiments/small-loop/results.json").read_text())["rows"]

@@ -51,10 +51,10 @@ def test_the_rule_chooses_on_val_and_reports_on_test():
     assert found.best.dataset == "poisson" and found.best.seed == 1
     words = found.sentence()
     assert words.startswith(
-        "Keep poisson: on val no figure is worse than tiles's by more than 0.02 points, and it is the only one"
+        "Keep poisson: on val none of its figures is more than 0.02 points below tiles, and it is the only one"
     )
     assert (
-        "On test, its mIoU of defects is 44.50 ± 0.71 % where tiles has 37.50 ± 0.71 %: +7.00 points ± 0.00 over 2 seeds."
+        "On test, its mIoU of defects is 44.50 ± 0.71 % where tiles has 37.50 ± 0.71 %: +7.00 ± 0.00 points over 2 seeds."
         in words
     )
     table = found.table()
