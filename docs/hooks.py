@@ -59,7 +59,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
             return f"{found[1]}{to}{found[3]}"
         if own := ON_THE_SITE.get(f"{target}{found[3].rstrip(')')}"):
             return f"{found[1]}{relpath(join('docs', own), here)})"
-        return f"{found[1]}{config.repo_url.rstrip('/')}/blob/main/{target}{found[3]}"
+        return f"{found[1]}{config.extra['repository']}/blob/main/{target}{found[3]}"
 
     return LINK.sub(mended, markdown)
 

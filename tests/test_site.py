@@ -68,7 +68,7 @@ def test_links_that_leave_the_folder_lead_on(monkeypatch):
         file = File
 
     class Config:
-        repo_url = "https://github.com/o/r"
+        extra = {"repository": "https://github.com/o/r"}  # noqa: RUF012
 
     monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
     hooks = load_script(REPOSITORY / "docs" / "hooks.py")
