@@ -44,9 +44,10 @@ class HeadlessHost:
             raise KeyboardInterrupt
 
     def send(self, event: str, data: dict[str, Any]) -> None:
-        """Nobody listens to events here; what one says in words is shown."""
+        """Nobody listens to events here; what one says in words is shown, with the last training loss."""
         if line := data.get("line"):
-            self.display.text(data["node"], line)
+            loss = data["points"][-1][1] if data.get("points") else None
+            self.display.text(data["node"], line if loss is None else f"{line} · loss {loss:.4f}")
 
     def serve(self, path: str, handler: Any) -> None:
         """Nobody asks for routes here."""
