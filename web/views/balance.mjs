@@ -24,10 +24,10 @@ export function barsOf(balance, name, sorted = false) {
   return sorted ? bars.sort((a, b) => a.share - b.share) : bars;
 }
 
-/** The power of ten below the smallest share, where a logarithmic axis begins. @param {Bar[]} bars */
+/** The power of ten where a logarithmic axis begins: half a decade or more below the smallest share, so that its bar is seen. @param {Bar[]} bars */
 export function firstDecade(bars) {
   const least = Math.min(...bars.map(({ share }) => share).filter(Boolean), 0.1);
-  return Math.max(-9, Math.floor(Math.log10(least) + 1e-9) - (Math.log10(least) % 1 === 0 ? 1 : 0));
+  return Math.max(-9, Math.floor(Math.log10(least) - 0.5));
 }
 
 /** How long a bar is, 0 to 1. @param {number} share @param {number} first decade of the axis, 0 for a linear one */
