@@ -335,7 +335,9 @@ def test_the_registry_package_has_what_runs_and_nothing_else():
         "provisioning/fetch.py",
     } <= kept  # nodes fetch with it
     assert not [
-        file for file in kept if file.startswith((".github/", "tests/", "benchmarks/", "docs/", "mkdocs.yml", "requirements.lock"))
+        file
+        for file in kept
+        if file.startswith((".github/", "tests/", "benchmarks/", "docs/", "mkdocs.yml", "requirements.lock"))
     ]
 
 
