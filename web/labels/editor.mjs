@@ -27,6 +27,11 @@ const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacit
 /** @param {unknown} error */
 const sentence = (error) => (error instanceof Error ? error.message : String(error));
 
+/** Say something else; what is the same already costs nothing, and is not read out again. @param {HTMLElement} element @param {string} text */
+function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
 /** A slider with its value. @param {string} text @param {Record<string, any>} values @param {(value: number) => void} change */
 function slider(text, values, change) {
   const input = html("input", { type: "range", "aria-label": text, ...values, oninput: () => change(Number(input.value)) });
@@ -322,13 +327,13 @@ export class LabelEditor {
     const size = `${mask.width} × ${mask.height}`;
     const zoom = `${Math.round(this.view.scale * 100)} %`;
     if (!place || !this.view.holds(place)) {
-      this.where.textContent = `${size} · ${zoom}`;
+      setText(this.where, `${size} · ${zoom}`);
       return;
     }
     const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
     const label = mask.at(x, y);
     const name = label === IGNORE ? "does not count" : (this.session.listing.classes[label]?.name ?? label);
-    this.where.textContent = `x ${x}, y ${y}: ${name} · ${size} · ${zoom}`;
+    setText(this.where, `x ${x}, y ${y}: ${name} · ${size} · ${zoom}`);
   }
 
   /** The session, or what is drawn, changed. */
@@ -341,17 +346,16 @@ export class LabelEditor {
     }
     this.hover(this.tools.place);
     if (index >= 0) this.list.show(index, this.session.dirty);
-    this.title.textContent = picture ? `${picture.name.split("/").at(-1)} · ${index + 1} of ${this.session.pictures.length}` : "";
+    setText(this.title, picture ? `${picture.name.split("/").at(-1)} · ${index + 1} of ${this.session.pictures.length}` : "");
     this.showState();
   }
 
   showState() {
     const { state, mask } = this.session;
     this.state.dataset.kind = state.kind;
-    const text = this.said && state.kind !== "problem" ? `${state.text}. ${this.said}` : state.text;
-    if (this.state.textContent !== text) this.state.textContent = text;
+    setText(this.state, this.said && state.kind !== "problem" ? `${state.text}. ${this.said}` : state.text);
     this.message.hidden = mask !== null || state.kind === "busy";
-    if (this.message.textContent !== state.text) this.message.textContent = state.text;
+    setText(this.message, state.text);
     this.buttons.undo.disabled = !mask?.past.length;
     this.buttons.redo.disabled = !mask?.future.length;
     this.buttons.clear.disabled = !mask;

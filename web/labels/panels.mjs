@@ -67,7 +67,8 @@ export class PictureList {
       const done = this.pictures.filter((one) => one.labelled).length;
       this.count.textContent = `${done} of ${this.pictures.length} labelled`;
     }
-    item.setAttribute("aria-selected", String(index === this.open));
+    const selected = String(index === this.open);
+    if (item.getAttribute("aria-selected") !== selected) item.setAttribute("aria-selected", selected);
   }
 
   refilter() {

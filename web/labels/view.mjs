@@ -49,6 +49,8 @@ export class View {
     this.element.append(this.layers, this.marks);
     this.paintSoon = this.paintSoon.bind(this);
     this.waiting = false;
+    /** Where the board is on the screen, for the length of a frame: asking for it makes the page lay itself out. @type {DOMRect | null} */
+    this.area = null;
     this.resized = new ResizeObserver(() => (this.fitted ? this.fit() : this.draw()));
     this.resized.observe(this.element);
   }
@@ -144,7 +146,7 @@ export class View {
   /** Zoom so that what is under a place of the screen stays there. @param {number} factor @param {{clientX: number, clientY: number}} [at] the middle if not given */
   zoom(factor, at) {
     if (!this.mask) return;
-    const area = this.element.getBoundingClientRect();
+    const area = this.areaOnScreen();
     const [sx, sy] = at ? [at.clientX - area.left, at.clientY - area.top] : [area.width / 2, area.height / 2];
     const smallest = Math.min(1, 64 / Math.max(this.mask.width, this.mask.height));
     const scale = clamp(this.scale * factor, smallest, CLOSEST);
@@ -183,9 +185,17 @@ export class View {
     this.onMove();
   }
 
+  areaOnScreen() {
+    if (!this.area) {
+      this.area = this.element.getBoundingClientRect();
+      requestAnimationFrame(() => (this.area = null));
+    }
+    return this.area;
+  }
+
   /** The place in the picture under the pointer. @param {{clientX: number, clientY: number}} event @returns {Place} */
   placeOf({ clientX, clientY }) {
-    const area = this.element.getBoundingClientRect();
+    const area = this.areaOnScreen();
     return { x: (clientX - area.left - this.x) / this.scale, y: (clientY - area.top - this.y) / this.scale };
   }
 
