@@ -324,7 +324,7 @@ class ChooseAugmentation(io.ComfyNode):
         with gradients():
             network = Run.load(folder / choice.best.folder / TRAIN).network()
         why, table, picture = choice.sentence(), choice.table(), image_from_pil(choice.picture())
-        host().text(cls.hidden.unique_id, why)
+        host().text(cls.hidden.unique_id, why.partition(":")[0])
         shown = f"{textwrap.fill(why, LINE)}\n\n{table}"
         ui = {**host().preview(picture, cls), "text": [shown], "headline": [why]}
         return io.NodeOutput(network, choice.chosen, why, table, picture, ui=ui)

@@ -23,8 +23,6 @@ from .host import host, watch
 from .support.widgets import number, seed, size
 from .support.wires import DatasetWire
 
-SAMPLER_TOOLTIP = "How noise is taken away."
-
 
 class InpaintNewDefect(io.ComfyNode):
     @classmethod
@@ -55,7 +53,7 @@ class InpaintNewDefect(io.ComfyNode):
                 number("deviations", 6.0, "A change counts above so many deviations of the surface's grain.", max=100.0, step=0.5, advanced=True),
                 number("least_area", SMALLEST, "Defects smaller than this share of the drawn place are rejected.", advanced=True),
                 number("most_area", LARGEST, "Defects larger than so many of the drawn place are rejected.", max=1000.0, step=0.1, advanced=True),
-                io.Combo.Input("sampler", options=list(SAMPLERS), default=next(iter(SAMPLERS)), tooltip=SAMPLER_TOOLTIP, advanced=True),
+                io.Combo.Input("sampler", options=list(SAMPLERS), default=next(iter(SAMPLERS)), tooltip="How noise is taken away.", advanced=True),
                 io.Mask.Input("part", optional=True, tooltip="Defects lie inside: one mask, or one for each picture."),
             ],
             outputs=[

@@ -18,6 +18,7 @@ from .results import Results, Row
 DEFAULTS = {**METRICS, "segmentation": ("mIoU of defects", "mAcc of defects"), "regression": ("R2",)}
 """Task → the metrics that choose where nobody says; for masks with several defects also IoU and accuracy of each."""
 BY_CLASS = ("IoU", "accuracy")
+LEARNED = 1.0  # per cent: below, a network guesses
 COLORS = {"original": "#3566b8", "chosen": "#2e9e5b", "kept": "#9cc9ae", "dropped": "#b9b4b2"}
 Figures = Mapping[str, Mapping[str, tuple[float, ...]]]
 """Dataset → metric → a value for each seed, in per cent."""
@@ -57,8 +58,12 @@ class DatasetChoice:
     def sentence(self) -> str:
         """Which one to keep and why, for a person."""
         metrics = list(self.figures[self.original])
-        if not any(value > 0 for values in self.figures.values() for found in values.values() for value in found):
-            return f"Nothing can be chosen: every figure on {self.on} is 0, so no network has learned anything yet; train longer."
+        first = next((metric for metric in metrics if metric in self.test[self.original]), metrics[0])
+        if all(statistics.fmean(values[first]) < LEARNED for values in self.figures.values()):
+            return (
+                f"Nothing can be chosen: {first} on {self.on} is below {LEARNED:g} % with every dataset, "
+                f"so no network has learned anything yet; train longer."
+            )
         if self.chosen == self.original:
             return f"Keep {self.original} as it is: every augmented dataset is worse on {self.on} by more than {self.tolerance:g} points."
         firsts, ranks = self.selection.first_places[self.chosen], self.selection.rank_sums[self.chosen]
