@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = REPOSITORY / "web" / "docs"
@@ -22,6 +23,7 @@ def load_script(path):
 
 
 help_tables = load_script(REPOSITORY / "docs" / "help_tables.py")
+help_pictures = load_script(REPOSITORY / "docs" / "help_pictures.py")
 SCHEMAS = {schema.node_id: schema for schema in help_tables.schemas()}
 
 
@@ -38,6 +40,18 @@ def sections_of(text):
 
 def test_every_node_has_a_page_and_every_page_a_node():
     assert {page.stem for page in PAGES.glob("*.md")} == set(SCHEMAS), "run: python docs/help_tables.py"
+
+
+def test_every_page_shows_its_picture():
+    assert help_pictures.missing() == [], "run: python docs/help_pictures.py, with the ids of these nodes"
+
+
+@pytest.mark.parametrize("file", sorted((PAGES / "images").glob("*.jpg")), ids=lambda file: file.stem)
+def test_pictures_are_small_and_can_be_read(file):
+    with Image.open(file) as picture:
+        picture.load()
+        assert picture.format == "JPEG" and picture.width >= 100
+        assert not picture.getexif() and file.read_bytes().count(b"/work") == 0
 
 
 @pytest.mark.parametrize("node_id", SCHEMAS)
