@@ -170,12 +170,12 @@ def line(chart: dict[str, Any]) -> str:
     state, of = chart["state"], f"step {chart.get('step', 0):,} of {chart.get('steps', 0):,}"
     best = f" · best epoch {chart['best']}" if chart.get("best") else ""
     match state:
-        case "running" | "validating":
+        case "running" | "validating" | "sampling":
             speed, left = chart.get("speed"), chart.get("left")
             parts = [f"epoch {chart['epoch']:,} of {chart['epochs']:,}"]
             parts += [f"{speed:,.0f} samples/s" if speed >= 10 else f"{speed:.2g} samples/s"] if speed else []
             parts += [f"{clock(left)} left"] if left is not None else []
-            return " · ".join([*(["validating"] if state == "validating" else []), *parts])
+            return " · ".join(parts if state == "running" else [state, *parts])
         case "preparing":
             return f"preparing, {of.removeprefix('step ')}" if chart.get("steps", 0) > 1 else "preparing"
         case "stopping":

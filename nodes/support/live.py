@@ -20,6 +20,7 @@ TELL_SECONDS = 0.25  # between two events
 LOOK_SECONDS = 0.02  # between two looks at Cancel and at Stop-and-keep
 MOST_AT_ONCE = 50  # points of one event
 EVENT = "visionsmith.train"
+STATES = {"validate": "validating", "sample": "sampling"}
 
 
 class Live:
@@ -89,10 +90,11 @@ class Live:
             if done and took:
                 speed = done * self.samples / took
                 self.speed = 0.7 * self.speed + 0.3 * speed if self.speed else speed
+        lasting = stage in STATES and step == self.before[0]  # what is over before the next event is not worth a word
+        self.state = "stopping" if self.stopping else STATES[stage] if lasting else "running"
         self.before = step, now
         first, began = self.first
         left = (now - began) / (step - first) * (steps - step) if step > first else None
-        self.state = "stopping" if self.stopping else {"train": "running", "validate": "validating"}.get(stage, stage)
         self.stand = {"step": step, "steps": steps, "epoch": epoch, "epochs": epochs, "left": left}
         done, count = self.part
         host().progress(self.node_id, *((step, steps) if count == 1 else (done + step / steps, count)))

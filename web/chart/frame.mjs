@@ -1,7 +1,7 @@
 /** What stands above and below the plot: how it goes, the buttons, and the values that are read off. */
 import { exact, short } from "./scale.mjs";
 
-const BUSY = ["preparing", "running", "validating", "stopping"];
+const BUSY = ["preparing", "running", "validating", "sampling", "stopping"];
 /** Whether a training in this state is at work. @param {string} state */
 export const isBusy = (state) => BUSY.includes(state);
 
