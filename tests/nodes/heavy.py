@@ -47,7 +47,7 @@ HEAVY = {
     "long repeats": {"1": picture(4), "2": conv("1", 4), **{str(i): node("Repeat", start=["1", 0], end=["2", 0], times=1000 - i % 900) for i in range(3, 2000)}},
     "unknown backbones": {"0": picture(), **{str(i): backbone("0", f"efficientnet_resnext_b{i}_patch") for i in range(1, 2000)}},
     "wide merges": {"0": picture(4096, 400), **{str(i): node("Merge", operation="concat", operation__dim=0, **{f"tensors__tensor{j}": ["0", 0] for j in range(32)}) for i in range(1, 500)}},
-    "many sizes": {"0": picture(), **{str(i): node("View", tensor=["0", 0], type="reshape", type__sizes=", ".join("1" * 300)) for i in range(1, 2000)}},
+    "many sizes": {"0": picture(), **{str(i): node("View", tensor=["0", 0], type="reshape", type__sizes=", ".join("1" * 300)) for i in range(1, 1500)}},
 }  # fmt: skip
 """Name → prompt; what each layer says does not matter, only that the server lives on."""
 SLOW_BACKBONES = ("efficientnet_l2", "maxvit_xlarge_tf_512", "swinv2_cr_giant_224")
