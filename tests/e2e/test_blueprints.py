@@ -27,13 +27,13 @@ def page(server):
         yield page
 
 
-def put(page, name):
-    """Search a blueprint by its name, as a person does, and put it on the canvas; the id of its node."""
+def put(page, name, words=None):
+    """Search a blueprint by its name or words of it, as a person does, and put it on the canvas; the id of its node."""
     before = page.evaluate("app.graph.nodes.map(node => node.id)")
     page.evaluate("app.canvas.ds.reset(); app.canvas.setDirty(true, true)")
     page.evaluate("app.extensionManager.command.execute('Workspace.SearchBox.Toggle')")
     box = page.get_by_role("dialog").locator("input").first
-    box.fill(name)
+    box.fill(words or name)
     found = page.get_by_role("dialog").get_by_text("Subgraph Blueprints / Visionsmith").first
     found.wait_for()
     eventually(page, lambda: name in page.get_by_role("dialog").inner_text(), f"{name} is found")
@@ -174,7 +174,7 @@ def test_encoder_and_decoder_make_a_unet(page, empty):
 
 
 def test_find_erase_and_repaint(page, server, studio, empty):
-    block = put(page, REPAINT.name)
+    block = put(page, REPAINT.name, "Erase and Repaint")
     picture, checkpoint = add(page, "LoadImage", {"image": "example.png"}), add(page, "CheckpointLoaderSimple")
     set_widgets(page, {"CheckpointLoaderSimple": {"ckpt_name": "v1-5-pruned-emaonly-fp16.safetensors"}})
     page.evaluate(
