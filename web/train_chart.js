@@ -81,6 +81,8 @@ function leaveTextsOut() {
 
 const stopAll = () => void post("charts/stop", {});
 
+api.addEventListener("visionsmith.train", ({ detail }) => onTold(detail)); // at once: after a reload events come before `setup`
+
 app.registerExtension({
   name: "visionsmith.trainChart",
   commands: [{ id: "visionsmith.stopAndKeep", label: STOP, icon: "pi pi-stop-circle", function: stopAll }],
@@ -89,7 +91,6 @@ app.registerExtension({
   setup() {
     addStyle();
     addStyle("chart/chart.css");
-    api.addEventListener("visionsmith.train", ({ detail }) => onTold(detail));
     api.addEventListener("reconnected", ask);
     leaveTextsOut();
     for (const name of ENDINGS) api.addEventListener(name, () => mark(false));
