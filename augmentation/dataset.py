@@ -17,7 +17,7 @@ from ..training.dataset import Dataset
 from ..training.segmentation.samples import MaskedSamples, pixel_counts
 from .balance import EQUAL, allotted, spread
 from .bank import DefectBank, find_defects
-from .methods import METHODS, method
+from .methods import DEFAULT_METHODS, METHODS, method
 from .quality import find_part, flaw
 from .scene import Maker, NoPlaceError, OnProgress, Patch, Scene, draw
 
@@ -48,7 +48,7 @@ class Augmentation:
     """
 
     per_picture: float = 1.0
-    methods: tuple[tuple[str, float], ...] = (("copy-paste", 1.0), ("poisson", 1.0))
+    methods: tuple[tuple[str, float], ...] = DEFAULT_METHODS
     balance: str = EQUAL
     weights: tuple[tuple[str, float], ...] = ()
     defects: int = 1

@@ -69,6 +69,9 @@ thin turned rectangle filled with the inside of such defects. perlin: a Perlin-s
 and contrasts that were measured on the class.
 """
 
+DEFAULT_METHODS = (("copy-paste", 1.0), ("poisson", 1.0), ("procedural", 1.0))
+"""The mix that the rule of selection keeps on magnetic tiles, with few pictures and with all; figures in docs/benchmarks.md."""
+
 
 def method(name: str, bank: DefectBank, number: int) -> Maker:
     """The maker of a method for a class.

@@ -18,7 +18,7 @@ import torch
 from segmentation_losses import losses_for
 from segmentation_models import CLASSES, drawn_unet
 from visionsmith.augmentation.dataset import Augmentation, augmented
-from visionsmith.augmentation.methods import METHODS
+from visionsmith.augmentation.methods import DEFAULT_METHODS, METHODS
 from visionsmith.training import FitSettings, Optimizer, transforms
 from visionsmith.training.dataset import Subset
 from visionsmith.training.experiment import Choice, Experiment, run_experiment
@@ -27,7 +27,6 @@ from visionsmith.training.segmentation.folders import masked_folder
 CRACKS = {"classes": ("surface", "crack"), "val": 18 / 118, "test": 28 / 118, "by_chance": False}
 WINDOW, BATCH, EPOCH_STEPS = 192, 8, 100
 PLAIN, MIX = "flips and light only", "mix"
-MIXED = ("copy-paste", "poisson", "procedural")
 SCORE = "mIoU of defects"
 LOSS = "focal + Tversky"  # of the losses compared there, it learns rare defects in the fewest steps
 SHOWN = (SCORE, "mAcc of defects", "mDice of defects", "defect recall", "F1 of defects ± 2 px")
@@ -64,7 +63,7 @@ def with_transforms(dataset):
 def multiplied(dataset, synthetic, only):
     """Name → the dataset alone and with `synthetic` pictures by each method."""
     found = {PLAIN: dataset}
-    mixes = {**{name: ((name, 1.0),) for name in METHODS}, MIX: tuple((name, 1.0) for name in MIXED)}
+    mixes = {**{name: ((name, 1.0),) for name in METHODS}, MIX: DEFAULT_METHODS}
     for name, methods in mixes.items():
         if not only or name in only:
             settings = Augmentation(per_picture=synthetic / len(dataset.split("train")), methods=methods)

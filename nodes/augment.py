@@ -14,7 +14,7 @@ from ..augmentation.bank import find_defects
 from ..augmentation.copy_paste import CopyPaste
 from ..augmentation.cutpaste import CutPaste, CutPasteScar, PerlinAnomaly, Pictures, synthetic_texture
 from ..augmentation.dataset import Augmentation, augmented
-from ..augmentation.methods import METHODS
+from ..augmentation.methods import DEFAULT_METHODS, METHODS
 from ..augmentation.pictures import examples
 from ..augmentation.procedural import MAKERS
 from ..augmentation.saving import save_dataset
@@ -38,7 +38,6 @@ COPY = "copy-paste"
 TEXTURES = ["the picture itself", "synthetic", "textures"]
 SHOWN = 16
 LINE = 110  # letters of a line in the node
-FROM_START = {"copy-paste": 1.0, "poisson": 1.0}
 
 
 def pixels(name: str, low: float, high: float, what: str, largest: float = 4096.0) -> list[io.Input]:
@@ -217,7 +216,7 @@ class AugmentDataset(io.ComfyNode):
             "perlin": "Perlin-shaped regions filled with the inside of defects",
             "procedural": "drawn ones, with the lengths and contrasts measured on the class",
         }
-        weights = [number(widget(name), FROM_START.get(name, 0.0), f"Share of {text}.", max=100.0, step=0.1) for name, text in about.items()]  # fmt: skip
+        weights = [number(widget(name), dict(DEFAULT_METHODS).get(name, 0.0), f"Share of {text}.", max=100.0, step=0.1) for name, text in about.items()]  # fmt: skip
         shares = io.String.Input("weights", default="", multiline=True, tooltip="A line for each class to be multiplied and its share, such as crack: 2.")  # fmt: skip
         return io.Schema(
             node_id="VisionsmithAugmentDataset",

@@ -159,7 +159,7 @@ def test_cancel_leaves_nothing(display, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"copy_paste": 0.0, "poisson": 0.0}, "methods has none above 0"),
+        ({"copy_paste": 0.0, "poisson": 0.0, "procedural": 0.0}, "methods has none above 0"),
         ({"per_picture": 0.0}, "per_picture is 0; make at least one picture"),
         (
             {"balance": {"balance": "weights", "weights": "gap: 1"}},
@@ -192,8 +192,8 @@ def test_a_synthetic_picture_takes_milliseconds():
 
 def test_what_an_augmented_dataset_is_called(display):
     equal = {"dataset": spots(), "balance": {"balance": "equal"}, "per_picture": 0.5}
-    assert run(AugmentDataset, **equal).result[0].name == "holes + copy-paste, poisson"
-    assert run(AugmentDataset, **equal, copy_paste=0.0).result[0].name == "holes + poisson"
+    assert run(AugmentDataset, **equal).result[0].name == "holes + copy-paste, poisson, procedural"
+    assert run(AugmentDataset, **equal, copy_paste=0.0).result[0].name == "holes + poisson, procedural"
     assert run(AugmentDataset, **equal, name=" mix ").result[0].name == "mix"
 
 
