@@ -18,7 +18,7 @@ from visionsmith.nodes.support.live import LOOK_SECONDS, TELL_SECONDS, LiveTrain
 from visionsmith.training import FitSettings, Loss, Optimizer, Progress, fit, sources
 from visionsmith.training.run import Epoch
 
-ROUNDS, EPOCHS, CALLS, STEPS = 7, 15, 50_000, 10_000
+ROUNDS, EPOCHS, CALLS, STEPS = 7, 100, 50_000, 10_000
 NODE = SimpleNamespace(hidden=SimpleNamespace(unique_id="7", extra_pnginfo=None))
 
 
