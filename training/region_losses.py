@@ -21,7 +21,7 @@ OVER_PIXELS = (0, 2, 3)
 class Tversky(nn.Module):
     """1 − Tversky index: (TP + s) / (TP + α FP + β FN + s), on probabilities (Salehi et al. 2017, arXiv:1706.05721).
 
-    α = β = ½ is the soft Dice index (Milletari et al. 2016, arXiv:1606.04797), α = β = 1 the Jaccard index or IoU.
+    α = β = ½ is the soft Dice index (Milletari et al. 2016, arXiv:1606.04797, who square the probabilities in the denominator), α = β = 1 the Jaccard index or IoU.
 
     Args:
         false_positives: α: what a pixel falsely taken for the class costs.

@@ -50,7 +50,7 @@ def align(source: str, target: str, tokens: Tokens, mode: str = "auto") -> Align
     if mode == "replace" and len(first) != len(second):
         raise InputError(
             f"the prompts do not align word by word: {source!r} has {len(first)} words and {target!r} has {len(second)}; "
-            f"give as many, or set mode to refine."
+            f"give as many, or set align to refine."
         )
     if mode == "refine" or len(first) != len(second):
         return refined(tokens(source), tokens(target))
