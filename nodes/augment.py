@@ -27,7 +27,7 @@ from ..training.dataset_choice import choose_dataset
 from ..training.results import Results
 from ..training.trial import TRAIN
 from .data import dataset_input, dataset_output
-from .experiments import experiment_folder, read_metrics
+from .experiments import experiment_folder, read_metrics, stopped_trials
 from .host import host, image_from_pil, watch, writable
 from .support.views import compared, tells_again, versions
 from .support.widgets import number, seed, size
@@ -319,6 +319,10 @@ class ChooseAugmentation(io.ComfyNode):
         folder = experiment_folder(experiment)
         results = Results.load(folder)
         on = {"auto": "", "test": results.split}.get(split, split)
+        if stopped := stopped_trials(results, folder):
+            raise InputError(
+                f"experiment has trainings that were stopped before their end, such as {stopped[0]}; run Experiment again, which goes on with them."
+            )
         choice = choose_dataset(results, original, read_metrics(metrics), tolerance, on)
         with gradients():
             network = Run.load(folder / choice.best.folder / TRAIN).network()

@@ -116,10 +116,12 @@ class ExperimentNode(io.ComfyNode):
             folder = experiment.folder(root)
             run = Run.load(folder / row.folder / TRAIN)
             best = run.network()
-            stopped = [_title(r) for r in results.rows if not r.error and was_stopped(folder / r.folder / TRAIN)]
+            stopped = stopped_trials(results, folder)
         picture = image_from_pil(results.picture())
         text = f"best by {', '.join(used)} on {on}: {_title(row)}"
-        chart = run_chart(run) | {"title": f"best: {_title(row)}"}
+        chart = run_chart(run) | {"title": f"best: {_title(row)}", "workflow": workflow_of(cls)}
+        if stopped:  # so that the node offers to go on
+            chart |= {"state": "stopped"}
         remember(workflow_of(cls), node, run.folder, chart["title"])
         notes = (
             [f"stopped before their end, to go on when this is executed again: {'; '.join(stopped)}"] if stopped else []
@@ -188,6 +190,8 @@ class FindBest(io.ComfyNode):
         figures = row.scores if on == results.split else row.validation
         values = ", ".join(f"{name} {figures[name]:.4f}" for name in by)
         text = f"{_title(row)}, epoch {row.best_epoch}: {values} on {on}"
+        if stopped := stopped_trials(results, folder):
+            text += f" (stopped before their end: {'; '.join(stopped)})"
         host().text(cls.hidden.unique_id, text)
         table = results.text(by)
         ui = {"text": [f"{text}\n\n{table}"], "headline": [f"best: {text}"]}
@@ -202,6 +206,11 @@ def experiment_folder(name: str) -> Path:
         if "/" in name or not name.strip():
             raise
         return readable(f"experiments/{name.strip()}")
+
+
+def stopped_trials(results: Results, folder: Path) -> list[str]:
+    """The trainings that somebody stopped before their end; their figures are those of that moment."""
+    return [_title(row) for row in results.rows if not row.error and was_stopped(folder / row.folder / TRAIN)]
 
 
 def _title(row: Row) -> str:

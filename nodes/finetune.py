@@ -15,7 +15,7 @@ from ..training.finetune.folders import Row, read_concepts, rows_from_json, rows
 from ..training.finetune.runs import find_run, list_runs, promote, promote_folder, table
 from ..training.finetune.settings import BLOCKS, LAYERS, MASKS, OPTIMIZERS, PRECISIONS, SAVED_AS, TIMESTEPS
 from .host import host, image_from_pil, readable, watch, writable
-from .support.charts import wishes
+from .support.charts import wishes, workflow_of
 from .support.checkpoints import WHERE, checkpoint_names
 from .support.finetune_runs import done, paint_runs, scene_of
 from .support.finetuning import picture_of, samples_of, train
@@ -271,7 +271,11 @@ def _given(cls: type[io.ComfyNode], run: FinetuneRun, *own: Any, note: str) -> i
     host().text(cls.hidden.unique_id, text)
     samples, curve, points = samples_of(run)
     points["notes"] = [note, *points["notes"]]
-    shown = {"visionsmith_curve": [points], "text": [text], **host().preview(samples, cls)}
+    shown = {
+        "visionsmith_curve": [points | {"workflow": workflow_of(cls)}],
+        "text": [text],
+        **host().preview(samples, cls),
+    }
     losses = {"loss": [loss for _, loss in run.curve]}
     return io.NodeOutput(*own, str(run.folder), losses, samples, curve, ui=shown)
 

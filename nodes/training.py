@@ -17,7 +17,7 @@ from ..training.settings import run_name
 from .data import dataset_input
 from .host import host, writable
 from .network import network_input
-from .support.charts import run_chart, wishes
+from .support.charts import run_chart, wishes, workflow_of
 from .support.live import LiveTraining, run_summary
 from .support.widgets import number, seed, size
 from .support.wires import LossWire, NetworkWire, OptimizerWire, RunWire, chosen, options
@@ -334,7 +334,12 @@ class Train(io.ComfyNode):
             best = run.network()
         host().text(cls.hidden.unique_id, run_summary(run))
         losses = {"loss": [value for _, value in run.curve]}
-        return io.NodeOutput(best, run, losses, ui={"visionsmith_curve": [run_chart(run)], "text": [run_summary(run)]})
+        return io.NodeOutput(
+            best,
+            run,
+            losses,
+            ui={"visionsmith_curve": [run_chart(run) | {"workflow": workflow_of(cls)}], "text": [run_summary(run)]},
+        )
 
 
 def on_devices(settings: FitSettings) -> FitSettings:

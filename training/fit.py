@@ -194,6 +194,9 @@ def train(
 
                 if outcome == "stopped":
                     if not history:
+                        if not math.isfinite(float(total)):  # on a GPU it is looked at every tenth batch only
+                            sound = False
+                            raise InputError(_diverged(at.step, rate, optimizer))
                         with _averaged(weights, average):
                             save_weights(module, folder / BEST)
                     break

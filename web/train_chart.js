@@ -58,15 +58,17 @@ function onTold(told) {
   charts.get(nodeAt(app.rootGraph, told.node))?.show(told);
 }
 
-/** @param {any} node */
+/** @param {any} node @returns {Promise<boolean>} whether the server heard */
 async function stop(node) {
-  for (const name of namesOf(node)) await post("charts/stop", { workflow: workflow(), node: name });
+  const heard = namesOf(node).map((name) => post("charts/stop", { workflow: workflow(), node: name }));
+  return (await Promise.all(heard)).every(Boolean);
 }
 
-/** @param {any} node */
+/** @param {any} node @returns {Promise<boolean>} whether the server heard */
 async function goOn(node) {
-  for (const name of namesOf(node)) await post("charts/go-on", { node: name });
-  await app.queuePrompt(0, 1);
+  const heard = (await Promise.all(namesOf(node).map((name) => post("charts/go-on", { node: name })))).every(Boolean);
+  if (heard) await app.queuePrompt(0, 1);
+  return heard;
 }
 
 /** What a node says in words stands in its chart; beside it, it would only make the node taller when it ends. */
@@ -110,7 +112,7 @@ app.registerExtension({
     node.onExecuted = function (/** @type {any} */ output) {
       onExecuted?.call(this, output);
       const told = output?.visionsmith_curve?.[0];
-      if (told) chart.show(told, true);
+      if (told && (!told.workflow || told.workflow === workflow())) chart.show(told, true); // not what another tab's node of this number ran
     };
   },
 });

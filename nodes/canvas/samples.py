@@ -30,6 +30,7 @@ MAX_NUMBER = 2**31
 
 _known: WeakValueDictionary[str, Dataset] = WeakValueDictionary()
 _newest: deque[Dataset] = deque(maxlen=KEPT)
+PATIENCE = 10.0  # seconds that a page waits for its turn
 _turn = threading.Lock()  # one page at a time: what strangers ask never takes more than one core
 
 
@@ -95,8 +96,12 @@ def samples(data: Any) -> dict[str, Any]:
     found = order[torch.isin(order, chosen(dataset, split, number))]
     if start and start >= len(found):
         raise InputError(f"start is {start:,}, but there are {len(found):,} samples; begin before that.")
-    with _turn:
+    if not _turn.acquire(timeout=PATIENCE):
+        raise InputError("other pages are still being made; ask again in a moment.")
+    try:
         page = [_sample(dataset, split, index, LARGE if count == 1 else SMALL) for index in found[start : start + count].tolist()]  # fmt: skip
+    finally:
+        _turn.release()
     return {"count": len(found), "samples": page}
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import signal
 import time
 
@@ -22,7 +23,7 @@ def error_of(entry):
 
 
 def runs(server):
-    return sorted((server.base / "output" / "runs").glob("*")) if (server.base / "output" / "runs").exists() else []
+    return sorted(path.parent for path in (server.base / "output" / "runs").glob("*/settings.json"))
 
 
 def test_every_node_explains_itself(server):
@@ -96,7 +97,8 @@ def defects(server):
             file.parent.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 Image.fromarray(values).save(file)
-    return root
+    yield root
+    shutil.rmtree(root)  # other tests read the drawn sample of that name
 
 
 @pytest.fixture

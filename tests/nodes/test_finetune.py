@@ -16,6 +16,7 @@ from visionsmith.headless.host import HeadlessHost
 from visionsmith.nn_layers import InputError
 from visionsmith.nodes.finetune import ConceptDataset, FinetuneRuns, TrainDreamBooth, TrainLora
 from visionsmith.nodes.host import ComfyHost, use_host
+from visionsmith.nodes.support import live
 
 QUICK = {"steps": 2, "sample_steps": 2, "save_as": "float32", "optimizer": "AdamW", "accumulate": 1, "save_every": 1}
 
@@ -81,7 +82,9 @@ def test_concepts_of_every_source(host, tmp_path):
         run(ConceptDataset, source={"source": "MVTec AD", "category": "scratches"})
 
 
-def test_a_lora_is_trained_found_again_and_looked_after(host, tmp_path):
+def test_a_lora_is_trained_found_again_and_looked_after(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(live, "TELL_SECONDS", 0)  # every step is told and looked at, however fast the machine
+    monkeypatch.setattr(live, "LOOK_SECONDS", 0)
     concepts = furnish(tmp_path).result[0]
     given = {**QUICK, "model": "tiny.safetensors", "concepts": concepts, "name": "scratch", "prompts": "q\nz", "sample_every": 2, "steps": 3}  # fmt: skip
     host.cancel_at = 1  # it takes hold at the next step

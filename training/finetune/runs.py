@@ -20,6 +20,8 @@ from .output import FOLDER, checkpoints, need_space, smoothed, whole_folder
 from .samples import contact_sheet, rounds
 from .settings import FinetuneSettings, file_name
 
+OF_RUN = "visionsmith-run.txt"  # in a promoted folder: the key of the run that it was copied from
+
 
 @dataclass(frozen=True)
 class FinetuneRun:
@@ -157,14 +159,21 @@ def promote_folder(run: FinetuneRun, folder: Path, name: str) -> Path | None:
     source = run.folder / FOLDER
     if not source.is_dir():
         return None
-    place = folder / file_name(name)
-    if place.exists():
-        place = folder / f"{file_name(name)}-{run.settings['key']}"
+    place, key = folder / file_name(name), str(run.settings["key"])
+    if place.exists() and _key_of(place) != key:
+        place = folder / f"{file_name(name)}-{key}"
     need_space(folder, sum(file.stat().st_size for file in source.rglob("*") if file.is_file()))
     if not place.exists() or place.stat().st_mtime < source.stat().st_mtime:  # of a run that was gone on with
         with whole_folder(place) as path:
             shutil.copytree(source, path, dirs_exist_ok=True)
+            (path / OF_RUN).write_text(key, encoding="utf-8")
     return place
+
+
+def _key_of(place: Path) -> str:
+    """The key of the run that a folder of diffusers was copied from; empty if it is nobody's."""
+    file = place / OF_RUN
+    return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
 
 
 def promote(run: FinetuneRun, folder: Path, name: str, step: int = 0) -> Path:

@@ -203,13 +203,17 @@ def save_labels(item: ToLabel, labels: np.ndarray, colors: Sequence[Color]) -> N
         colors: The colour of every class.
 
     Raises:
-        InputError: The disk is full or the folder cannot be written.
+        InputError: The disk is full, the folder cannot be written, or the PNG would take the place of another file.
     """
+    old = item.mask
+    if old is not None and old != item.target and item.target.exists():
+        raise InputError(
+            f"{item.target.name} is there beside {old.name}, which is read as the mask of {item.name}, and would be lost; move one of them elsewhere."
+        )
     height, width = labels.shape
     picture = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
     table = (*colors, *default_colors(IGNORE)[len(colors) :], GREY)
     picture.putpalette(bytes(value for color in table for value in color))
-    old = item.mask
     if old is not None and old == item.target:
         keep = old.with_name(old.name + BACKUP)
         if not keep.exists():

@@ -13,7 +13,7 @@ const DRAG = 5; // pixels
 const KEYS = "Arrows: read values, with Shift ten at a time. Plus and minus: zoom. Escape: all of it. L: logarithmic.";
 
 export class Chart {
-  /** @param {{stop: () => void, goOn: () => void}} actions */
+  /** @param {{stop: () => Promise<boolean>, goOn: () => Promise<boolean>}} actions */
   constructor(actions) {
     this.curve = new Curve();
     this.metric = "metric";

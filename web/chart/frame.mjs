@@ -21,7 +21,7 @@ function button(label, title, action) {
 
 /** How the training goes, and what one can do about it; nothing in here changes its size. */
 export class Head {
-  /** @param {{stop: () => void, goOn: () => void}} actions */
+  /** @param {{stop: () => Promise<boolean>, goOn: () => Promise<boolean>}} actions */
   constructor({ stop, goOn }) {
     this.element = document.createElement("div");
     this.element.className = "head";
@@ -38,11 +38,11 @@ export class Head {
     this.offer();
   }
 
-  /** @param {() => void} stop @param {() => void} goOn */
-  act(stop, goOn) {
-    if (this.state === "stopped") goOn();
-    else stop();
+  /** @param {() => Promise<boolean>} stop @param {() => Promise<boolean>} goOn */
+  async act(stop, goOn) {
     this.stop.disabled = true; // until the training tells that it heard
+    const heard = await (this.state === "stopped" ? goOn() : stop()).catch(() => false);
+    if (!heard) this.offer();
   }
 
   /** @param {import("./chart.mjs").Told} told */

@@ -35,7 +35,7 @@ def test_stop_and_keep(preset, tmp_path):
     assert not runs.is_finished(stopped.folder, stopped.settings["key"], settings)
     assert (stopped.folder / FOLDER).is_dir() == (preset is DREAMBOOTH)
     kept = runs.promote_folder(stopped, tmp_path / "models", "mine")
-    runs.promote_folder(stopped, tmp_path / "models", "mine")  # of a name that is taken: with the run's key
+    assert runs.promote_folder(stopped, tmp_path / "models", "mine") == kept
 
     resumed, seen = train(tmp_path / "parts")
     assert (resumed.state, seen) == ("done", [3, 4, 5])
@@ -43,6 +43,7 @@ def test_stop_and_keep(preset, tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
     if kept:
         again = runs.promote_folder(resumed, tmp_path / "models", "mine")
+        assert again == kept  # and not a second copy beside the stopped one
         weights = [
             load_file(next((place / "unet").glob("*.safetensors"))) for place in (again, resumed.folder / FOLDER)
         ]
