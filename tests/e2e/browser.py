@@ -19,6 +19,8 @@ CHROMIUM = next(
     ),
     None,
 )
+SETTINGS = {"LiteGraph.Canvas.MinFontSizeForLOD": 0, "Comfy.ColorPalette": "dark", "Comfy.RightSidePanel.IsOpen": False}
+"""What every page begins with, whatever a test before it left on the server: texts in screenshots however small, the dark theme, no panel over the canvas."""
 ENDINGS = ("execution_success", "execution_error", "execution_interrupted")
 
 
@@ -41,9 +43,8 @@ def front_end(url: str, needs: str = "VisionsmithTrain") -> Iterator[Page]:
             "t => window.app?.vueAppReady && window.LiteGraph?.registered_node_types[t]", arg=needs, timeout=180_000
         )
         page.wait_for_timeout(800)  # the default workflow is put back meanwhile
-        page.evaluate(
-            "app.extensionManager.setting.set('LiteGraph.Canvas.MinFontSizeForLOD', 0)"
-        )  # texts in screenshots
+        for name, value in SETTINGS.items():
+            page.evaluate("async ([name, value]) => await app.extensionManager.setting.set(name, value)", [name, value])
         page.evaluate(
             """endings => { window.__ended = [];
                 for (const name of endings) app.api.addEventListener(name, event => window.__ended.push([name, event.detail])) }""",

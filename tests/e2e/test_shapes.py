@@ -129,7 +129,8 @@ def announced(page):
 def tip_over_badge(page, id):
     """Move the mouse over a badge on the canvas; what the tip says then. The badge is where it was drawn last."""
     x, y = page.evaluate("""id => { const node = app.graph.getNodeById(id), { scale, offset } = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
-        const [left, top, width, height] = node.badges.at(-1).boundingRect;
+        const badge = node.badges.map(b => typeof b === 'function' ? b() : b).find(b => b.class?.startsWith('visionsmith-shape'));
+        const [left, top, width, height] = badge.boundingRect;
         return [box.x + (node.pos[0] + left + width / 2 + offset[0]) * scale, box.y + (node.pos[1] + top + height / 2 + offset[1]) * scale] }""", id)  # fmt: skip
     page.mouse.move(x - 3, y)
     page.mouse.move(x, y)
@@ -240,6 +241,7 @@ def test_connect_disconnect_and_the_wire_to_blame(page):
     assert page.evaluate("app.graph.getNodeById(3).inputs[0].hasErrors")
     eventually(page, lambda: "wants a vector" in announced(page), "the mistake is announced")
     if page.renderer == "canvas":
+        screenshot(page, "shapes-tip")
         eventually(page, lambda: "put a View (flatten)" in tip_over_badge(page, 3), "a tip says what to put there")
     else:
         badge = page.locator('[data-node-id="3"] .visionsmith-shape')
