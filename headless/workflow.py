@@ -67,6 +67,8 @@ def read_workflow(file: Path) -> Workflow:
 def set_values(workflow: Workflow, changes: list[str]) -> Workflow:
     """Apply ``node.input=value`` from the command line; a node is named by its id or its title, a value is JSON or plain text.
 
+    What was text stays text: ``Experiment.seeds=0`` is the text "0".
+
     Raises:
         InputError: A change that is not of that form, or names no node.
     """
@@ -85,7 +87,8 @@ def set_values(workflow: Workflow, changes: list[str]) -> Workflow:
             value = json.loads(text)
         except ValueError:
             value = text
-        nodes[found[0]]["inputs"][key] = value
+        inputs = nodes[found[0]]["inputs"]
+        inputs[key] = text if isinstance(inputs.get(key), str) and isinstance(value, int | float) else value
     return Workflow(nodes)
 
 
