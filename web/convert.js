@@ -3,6 +3,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { showNotes, showNotice } from "./notice.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 
 const OLD_PACK = "comfyui-Build-and-train-your-network";
 const OLD_TYPES = new Set([
@@ -26,7 +27,7 @@ const toast = (severity, summary, detail) => app.extensionManager.toast.add({ se
 async function convertWorkflow() {
   withdraw?.();
   if (!oldNodes().length) {
-    toast("info", "Nothing to convert", `This workflow has no node of ${OLD_PACK}.`);
+    toast("info", t("Nothing to convert"), t("This workflow has no node of {pack}.", { pack: OLD_PACK }));
     return;
   }
   const name = app.extensionManager.workflow.activeWorkflow?.filename ?? "workflow";
@@ -39,9 +40,9 @@ async function convertWorkflow() {
     const { workflow, notes, error } = await answer.json();
     if (error) throw new Error(error);
     await app.loadGraphData(workflow, true, true, `${name} (Visionsmith)`);
-    showNotes(`${name} is drawn with Visionsmith's nodes now`, notes);
+    showNotes(t("{name} is drawn with Visionsmith's nodes now", { name }), notes);
   } catch (error) {
-    toast("error", "The workflow was not converted", error instanceof Error ? error.message : String(error));
+    toast("error", t("The workflow was not converted"), error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -50,10 +51,13 @@ function offer() {
   const id = String(app.rootGraph.id);
   const count = oldNodes().filter((node) => !(node.type in window.LiteGraph.registered_node_types)).length;
   if (!count || declined.has(id)) return;
-  const text = `${count === 1 ? "One node" : `${count} nodes`} of this workflow come from ${OLD_PACK}, which is not installed. Visionsmith can draw it anew in another tab; this one stays as it is.`;
+  const text = t(
+    "{count} node of this workflow comes from {pack}, which is not installed. Visionsmith can draw it anew in another tab; this one stays as it is.|{count} nodes of this workflow come from {pack}, which is not installed. Visionsmith can draw it anew in another tab; this one stays as it is.",
+    { count, pack: OLD_PACK },
+  );
   withdraw = showNotice(text, [
-    { label: "Convert", main: true, action: convertWorkflow },
-    { label: "Not now", action: () => declined.add(id) },
+    { label: t("Convert"), main: true, action: convertWorkflow },
+    { label: t("Not now"), action: () => declined.add(id) },
   ]);
 }
 

@@ -1,5 +1,7 @@
 /** What we say to a person outside of nodes: a line with buttons that waits, and a list to read. */
 
+import { t } from "./words/text.mjs";
+
 /** @typedef {{label: string, main?: boolean, action: () => void}} Action */
 
 /** @param {Action} action @param {() => void} close */
@@ -42,17 +44,17 @@ export function showNotes(title, notes) {
   heading.textContent = title;
   dialog.setAttribute("aria-labelledby", heading.id);
   const introduction = document.createElement("p");
-  introduction.textContent = notes.length ? "What had to be decided; check these:" : "Nothing had to be decided.";
+  introduction.textContent = notes.length ? t("What had to be decided; check these:") : t("Nothing had to be decided.");
   const list = document.createElement("ul");
   for (const note of notes) list.append(Object.assign(document.createElement("li"), { textContent: note }));
   const actions = document.createElement("div");
   actions.className = "visionsmith-actions";
-  const copy = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy the list" });
+  const copy = Object.assign(document.createElement("button"), { type: "button", textContent: t("Copy the list") });
   copy.addEventListener("click", async () => {
     await navigator.clipboard?.writeText(notes.map((note) => `- ${note}`).join("\n"));
-    copy.textContent = "Copied";
+    copy.textContent = t("Copied");
   });
-  actions.append(copy, actionButton({ label: "Close", main: true, action: () => {} }, () => dialog.close()));
+  actions.append(copy, actionButton({ label: t("Close"), main: true, action: () => {} }, () => dialog.close()));
   dialog.append(heading, introduction, list, actions);
   dialog.addEventListener("keydown", (event) => event.stopPropagation());
   dialog.addEventListener("close", () => dialog.remove());

@@ -6,13 +6,14 @@ import { Editor, openLarge } from "./points/editor.mjs";
 import { Marks } from "./points/marks.mjs";
 import { loadedPicture } from "./points/upstream.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 
 /** @typedef {import("./points/stage.mjs").Picture} Picture */
 
 const INPUT = "images";
 const HEIGHT = 290;
 const WIDTH = 350;
-const RUN_FIRST = "Wire a Load Image, or run once to see the picture.";
+const runFirst = () => t("Wire a Load Image, or run once to see the picture.");
 
 /** Every editor on the canvas, to look for its picture again when the graph has changed. @type {Set<PointsWidget>} */
 const editors = new Set();
@@ -39,9 +40,9 @@ class PointsWidget {
     this.url = "";
     /** @type {Picture | null} */
     this.picture = null;
-    this.message = RUN_FIRST;
+    this.message = runFirst();
     this.marks = new Marks();
-    this.editor = new Editor(this.marks, { label: "Edit in a large window", icon: "enlarge", action: () => this.enlarge() });
+    this.editor = new Editor(this.marks, { label: t("Edit in a large window"), icon: "enlarge", action: () => this.enlarge() });
     const { element } = this.editor;
     this.widget = node.addDOMWidget(name, "visionsmith_points", element, {
       hideOnZoom: false,
@@ -92,7 +93,7 @@ class PointsWidget {
     if (query === this.url) return;
     this.url = query;
     if (!query) {
-      this.show(null, RUN_FIRST);
+      this.show(null, runFirst());
       return;
     }
     const url = api.apiURL(`/view?${query}`);
@@ -101,7 +102,7 @@ class PointsWidget {
       if (this.url === query) this.show({ url, width: image.naturalWidth, height: image.naturalHeight, ...run?.size }, "");
     };
     image.onerror = () => {
-      if (this.url === query) this.show(null, file ? "The picture file cannot be read; choose another one." : RUN_FIRST);
+      if (this.url === query) this.show(null, file ? t("The picture file cannot be read; choose another one.") : runFirst());
     };
     image.src = url;
   }

@@ -6,6 +6,7 @@ import { collect, givenBy, isLayer } from "./shapes/collect.mjs";
 import { Announcer, Tip, drawWires, markInputs } from "./shapes/marks.mjs";
 import { showShape, together } from "./shapes/words.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 
 /** @typedef {import("./shapes/collect.mjs").Place} Place */
 /** @typedef {import("./shapes/words.mjs").Told} Told */
@@ -89,7 +90,7 @@ async function ask(question) {
     rest = Math.min(LONGEST_REST, rest ? 2 * rest : FIRST_REST);
     silentUntil = Date.now() + rest;
     answer = {};
-    unknown = "the server does not answer";
+    unknown = t("the server does not answer");
     show(collect(app.rootGraph).places);
   }
 }
@@ -151,7 +152,7 @@ function subgraphs(places) {
 /** @param {Place} place @param {Told[]} inner @returns {Words} */
 function summary(place, inner) {
   const worst = together(inner.filter((one) => !("shape" in one)).concat(inner[0]));
-  if (worst.kind === "wrong") return { kind: "wrong", text: `inside: ${worst.text}`, long: `Inside: ${worst.long}` };
+  if (worst.kind === "wrong") return { kind: "wrong", text: t("inside: {text}", { text: worst.text }), long: t("Inside: {text}", { text: worst.long }) };
   if (worst.kind === "waits") return worst;
   const outputs = (place.node.outputs ?? []).map((/** @type {any} */ output, /** @type {number} */ slot) => givenBy(place, slot, output.type));
   const gives = outputs.map((/** @type {any} */ last) => answer[last?.id]).find((/** @type {any} */ told) => told && "shape" in told);

@@ -3,6 +3,7 @@ import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { passOn } from "./canvas_events.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 import { BalanceView } from "./views/balance.mjs";
 import { CompareView } from "./views/compare.mjs";
 import { ConfusionView } from "./views/confusion.mjs";
@@ -25,14 +26,14 @@ const BEFORE_AND_AFTER = [
 
 /** Type of node → its panel. @type {Record<string, () => Panel>} */
 const PANELS = {
-  VisionsmithDatasetPreview: () => new Panel("Pictures of the dataset", 360, [{ tab: "pictures", key: "visionsmith_samples", view: new SamplesView(askSamples) }]),
+  VisionsmithDatasetPreview: () => new Panel(t("Pictures of the dataset"), 360, [{ tab: t("pictures"), key: "visionsmith_samples", view: new SamplesView(askSamples) }]),
   VisionsmithDatasetStatistics: () =>
-    new Panel("Statistics of the dataset", 260, [{ tab: "balance", key: "visionsmith_balance", view: new BalanceView() }, text("table")]),
+    new Panel(t("Statistics of the dataset"), 260, [{ tab: t("balance"), key: "visionsmith_balance", view: new BalanceView() }, text(t("table"))]),
   VisionsmithTest: testPanel,
   VisionsmithPredictSegmentation: () =>
-    new Panel("Predictions", 330, [{ tab: "pictures", key: "visionsmith_gallery", view: new GalleryView(urlOf) }, text("table")]),
-  VisionsmithExperiment: () => new Panel("Results of the experiment", 230, [{ tab: "results", key: "visionsmith_results", view: new ResultsView() }]),
-  VisionsmithFindBest: () => new Panel("Results of the experiment", 230, [{ tab: "results", key: "visionsmith_results", view: new ResultsView() }]),
+    new Panel(t("Predictions"), 330, [{ tab: t("pictures"), key: "visionsmith_gallery", view: new GalleryView(urlOf) }, text(t("table"))]),
+  VisionsmithExperiment: resultsPanel,
+  VisionsmithFindBest: resultsPanel,
   ...Object.fromEntries(BEFORE_AND_AFTER.map((name) => [name, comparePanel])),
 };
 const WIDTH = 340;
@@ -41,19 +42,23 @@ const WIDTH = 340;
 const panels = new Map();
 
 /** @param {string} tab */
-const text = (tab) => ({ tab, key: "text", view: new TextView("Run once to see the figures.") });
+const text = (tab) => ({ tab, key: "text", view: new TextView(t("Run once to see the figures.")) });
+
+function resultsPanel() {
+  return new Panel(t("Results of the experiment"), 230, [{ tab: t("results"), key: "visionsmith_results", view: new ResultsView() }]);
+}
 
 function comparePanel() {
-  return new Panel("Before and after", 250, [{ tab: "before and after", key: "visionsmith_compare", view: new CompareView(urlOf) }]);
+  return new Panel(t("Before and after"), 250, [{ tab: t("before and after"), key: "visionsmith_compare", view: new CompareView(urlOf) }]);
 }
 
 function testPanel() {
   const gallery = new GalleryView(urlOf);
   const confusion = new ConfusionView(gallery, () => panel.open(2));
-  const panel = new Panel("Results of the test", 380, [
-    text("scores"),
-    { tab: "confusion", key: "visionsmith_confusion", view: confusion },
-    { tab: "pictures", key: "visionsmith_gallery", view: gallery },
+  const panel = new Panel(t("Results of the test"), 380, [
+    text(t("scores")),
+    { tab: t("confusion"), key: "visionsmith_confusion", view: confusion },
+    { tab: t("pictures"), key: "visionsmith_gallery", view: gallery },
   ]);
   return panel;
 }

@@ -1,6 +1,7 @@
 /** The editor in a node, and the same one large: the stage, a row of tools above it, a line of words below. */
 import { Stage } from "./stage.mjs";
 import { describe } from "./marks.mjs";
+import { t } from "../words/text.mjs";
 
 /** @typedef {import("./stage.mjs").Picture} Picture */
 
@@ -52,10 +53,10 @@ export class Editor {
     this.element = document.createElement("div");
     this.element.className = "visionsmith-points";
     this.element.title = ""; // else the input's long tooltip would hang over the picture
-    this.plus = choice("+", "New marks show what is meant (Shift: the other)", () => this.choose(true));
-    this.minus = choice("−", "New marks show what is not meant (Shift: the other)", () => this.choose(false));
+    this.plus = choice("+", t("New marks show what is meant (Shift: the other)"), () => this.choose(true));
+    this.minus = choice("−", t("New marks show what is not meant (Shift: the other)"), () => this.choose(false));
     this.object = document.createElement("input");
-    Object.assign(this.object, { type: "number", min: "1", max: "99", step: "1", value: "1", title: "Object that points belong to" });
+    Object.assign(this.object, { type: "number", min: "1", max: "99", step: "1", value: "1", title: t("Object that points belong to") });
     this.object.addEventListener("input", () => this.chooseObject());
     /** @param {string} label @param {keyof typeof ICONS} icon @param {() => void} act */
     const tool = (label, icon, act) =>
@@ -63,10 +64,10 @@ export class Editor {
         act();
         this.stage.focus();
       });
-    this.undo = tool("Undo (Ctrl+Z)", "undo", () => marks.undo());
-    this.redo = tool("Redo (Ctrl+Y)", "redo", () => marks.redo());
-    this.remove = tool("Remove the selected mark (Delete, or right-click it)", "remove", () => marks.remove(marks.selected));
-    this.clear = tool("Remove all marks", "clear", () => marks.clear());
+    this.undo = tool(t("Undo (Ctrl+Z)"), "undo", () => marks.undo());
+    this.redo = tool(t("Redo (Ctrl+Y)"), "redo", () => marks.redo());
+    this.remove = tool(t("Remove the selected mark (Delete, or right-click it)"), "remove", () => marks.remove(marks.selected));
+    this.clear = tool(t("Remove all marks"), "clear", () => marks.clear());
     this.status = document.createElement("div");
     this.status.className = "visionsmith-status";
     this.status.setAttribute("role", "status");
@@ -89,9 +90,9 @@ export class Editor {
     const row = document.createElement("div");
     row.className = "visionsmith-tools";
     row.setAttribute("role", "toolbar");
-    row.setAttribute("aria-label", "Points and boxes");
+    row.setAttribute("aria-label", t("Points and boxes"));
     const label = document.createElement("label");
-    label.append("object ", this.object);
+    label.append(t("object"), " ", this.object);
     row.append(this.plus, this.minus, label, this.undo, this.redo, this.remove, this.clear, last);
     return row;
   }
@@ -135,13 +136,13 @@ export class Editor {
 
   words() {
     const { list, selected, problem } = this.marks;
-    if (problem) return `${problem} Drawing or Clear begins anew.`;
+    if (problem) return `${problem} ${t("Drawing or Clear begins anew.")}`;
     const picture = this.stage.picture;
     if (!picture) return list.length ? `${count(list)}. ${this.message}` : this.message;
     if (list[selected]) return describe(list[selected], selected, list.length);
     const lost = list.filter((mark) => mark.x < 0 || mark.y < 0 || mark.x >= picture.width || mark.y >= picture.height).length;
-    if (lost) return `${count(list)}; ${lost} outside the picture of ${picture.width} × ${picture.height}.`;
-    return list.length ? `${count(list)}.` : "Click: point. Drag: box. Shift: what is not meant.";
+    if (lost) return t("{marks}; {lost} outside the picture of {size}.", { marks: count(list), lost, size: `${picture.width} × ${picture.height}` });
+    return list.length ? `${count(list)}.` : t("Click: point. Drag: box. Shift: what is not meant.");
   }
 }
 
@@ -149,7 +150,7 @@ export class Editor {
 function count(list) {
   const boxes = list.filter((mark) => mark.kind === "box").length;
   const points = list.length - boxes;
-  const parts = [points && `${points} point${points > 1 ? "s" : ""}`, boxes && `${boxes} box${boxes > 1 ? "es" : ""}`];
+  const parts = [points && t("{count} point|{count} points", { count: points }), boxes && t("{count} box|{count} boxes", { count: boxes })];
   return parts.filter(Boolean).join(", ");
 }
 
@@ -160,8 +161,8 @@ function count(list) {
 export function openLarge(marks, picture, message, onClose) {
   const dialog = document.createElement("dialog");
   dialog.className = "visionsmith-dialog visionsmith-large";
-  dialog.setAttribute("aria-label", "Points and boxes on the picture");
-  const editor = new Editor(marks, { label: "Done (Escape)", icon: "done", action: () => dialog.close() });
+  dialog.setAttribute("aria-label", t("Points and boxes on the picture"));
+  const editor = new Editor(marks, { label: t("Done (Escape)"), icon: "done", action: () => dialog.close() });
   editor.setPicture(picture, message);
   dialog.append(editor.element);
   dialog.addEventListener("keydown", (event) => event.stopPropagation()); // keys mean nothing to the canvas meanwhile

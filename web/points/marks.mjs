@@ -1,3 +1,5 @@
+import { t } from "../words/text.mjs";
+
 /**
  * The marks on a picture — points and boxes in its pixels — as text, and their history. Nothing in here knows the page.
  *
@@ -14,7 +16,7 @@ const isPositive = (label) => label !== 0 && label !== false && label !== "negat
 /** @param {unknown} value @param {string} name */
 function number(value, name) {
   const found = typeof value === "string" && value.trim() ? Number(value) : value;
-  if (typeof found !== "number" || !Number.isFinite(found)) throw new Error(`${name} is ${JSON.stringify(value)}, which is no number.`);
+  if (typeof found !== "number" || !Number.isFinite(found)) throw new Error(t("{name} is {value}, which is no number.", { name, value: JSON.stringify(value) ?? "undefined" }));
   return found;
 }
 
@@ -23,16 +25,16 @@ function pointOf(one, positive) {
   const given = Array.isArray(one) ? { x: one[0], y: one[1], label: one[2] ?? 1 } : one;
   return {
     kind: "point",
-    x: number(given?.x, "x of a point"),
-    y: number(given?.y, "y of a point"),
+    x: number(given?.x, t("{name} of a point", { name: "x" })),
+    y: number(given?.y, t("{name} of a point", { name: "y" })),
     positive: positive ?? isPositive(given.label ?? 1),
-    object: Math.trunc(number(given.object ?? 0, "object of a point")),
+    object: Math.trunc(number(given.object ?? 0, t("{name} of a point", { name: "object" }))),
   };
 }
 
 /** @param {any} one @returns {Mark} */
 function boxOf(one) {
-  const [x, y, width, height] = ["x", "y", "width", "height"].map((key) => number(one?.[key], `${key} of a box`));
+  const [x, y, width, height] = ["x", "y", "width", "height"].map((key) => number(one?.[key], t("{name} of a box", { name: key })));
   return { kind: "box", x, y, width, height, positive: isPositive(one.label ?? 1) };
 }
 
@@ -46,13 +48,13 @@ export function read(text) {
   try {
     value = JSON.parse(text);
   } catch {
-    throw new Error("The points are no JSON.");
+    throw new Error(t("The points are no JSON."));
   }
   if (Array.isArray(value)) return value.map((one) => pointOf(one));
-  if (value === null || typeof value !== "object") throw new Error("The points are neither a list nor an object.");
+  if (value === null || typeof value !== "object") throw new Error(t("The points are neither a list nor an object."));
   if ("x" in value) return [pointOf(value)];
   const known = ["points", "positive", "negative", "boxes"];
-  if (!known.some((key) => key in value)) throw new Error(`The points have none of ${known.join(", ")}.`);
+  if (!known.some((key) => key in value)) throw new Error(t("The points have none of {names}.", { names: known.join(", ") }));
   return [
     ...(value.points ?? []).map((/** @type {any} */ one) => pointOf(one)),
     ...(value.positive ?? []).map((/** @type {any} */ one) => pointOf(one)),
@@ -75,10 +77,15 @@ export function write(marks) {
 
 /** A mark in words, for those who do not see it. @param {Mark} mark @param {number} index @param {number} count */
 export function describe(mark, index, count) {
-  const sign = mark.positive ? "positive" : "negative";
-  const place = `x ${mark.x}, y ${mark.y}`;
-  if (mark.kind === "box") return `Mark ${index + 1} of ${count}: ${sign} box, ${place}, ${mark.width} × ${mark.height}`;
-  return `Mark ${index + 1} of ${count}: ${sign} point${mark.object ? ` of object ${mark.object + 1}` : ""}, ${place}`;
+  return `${t("Mark {at} of {all}", { at: index + 1, all: count })}: ${kindOf(mark)}, x ${mark.x}, y ${mark.y}${mark.kind === "box" ? `, ${mark.width} × ${mark.height}` : ""}`;
+}
+
+/** @param {Mark} mark */
+function kindOf(mark) {
+  if (mark.kind === "box") return mark.positive ? t("positive box") : t("negative box");
+  const object = mark.object + 1;
+  if (object === 1) return mark.positive ? t("positive point") : t("negative point");
+  return mark.positive ? t("positive point of object {object}", { object }) : t("negative point of object {object}", { object });
 }
 
 /** The marks of one node, which one is selected, and what undo and redo lead to. Views ask to be told of changes. */

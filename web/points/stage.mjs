@@ -2,13 +2,14 @@
 import { boxBetween, corners, hit, inside, moved, scaleOf, toPicture } from "./geometry.mjs";
 import { shapesOf, svg } from "./drawing.mjs";
 import { describe } from "./marks.mjs";
+import { t } from "../words/text.mjs";
 
 /** @typedef {import("./marks.mjs").Mark} Mark @typedef {import("./geometry.mjs").Place} Place */
 /** @typedef {{url: string, width: number, height: number}} Picture its size is in the pixels that marks count */
 /** @typedef {{gesture: string, from: Place, client: Place, index: number, corner: number, mark: Mark | null, began: boolean}} Drag */
 
 const CLICK = 4;
-const KEYS = "Enter or Space: positive or negative. Arrows: move, with Shift by ten, with Control: size of a box. Delete: remove.";
+const keys = () => t("Enter or Space: positive or negative. Arrows: move, with Shift by ten, with Control: size of a box. Delete: remove.");
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 let gestures = 0;
 
@@ -34,7 +35,7 @@ export class Stage {
     this.groups = [];
     this.image = svg("image", { preserveAspectRatio: "none" });
     this.element = svg("svg", { class: "visionsmith-stage", role: "group", tabindex: 0 });
-    this.element.setAttribute("aria-label", "Picture with marks. Enter: a point in its middle. Tab: the marks, one after another.");
+    this.element.setAttribute("aria-label", t("Picture with marks. Enter: a point in its middle. Tab: the marks, one after another."));
     ownHistory(this.element).append(this.image);
     this.element.addEventListener("pointerdown", (event) => this.onDown(event));
     this.element.addEventListener("pointermove", (event) => this.onMove(event));
@@ -77,7 +78,7 @@ export class Stage {
     const marks = this.picture ? list : [];
     while (this.groups.length > marks.length) this.groups.pop()?.remove();
     while (this.groups.length < marks.length) {
-      const group = ownHistory(svg("g", { class: "visionsmith-mark", role: "button", tabindex: 0, "aria-description": KEYS }));
+      const group = ownHistory(svg("g", { class: "visionsmith-mark", role: "button", tabindex: 0, "aria-description": keys() }));
       this.groups.push(/** @type {SVGElement} */ (group));
       this.element.append(group);
     }

@@ -1,3 +1,5 @@
+import { t } from "../words/text.mjs";
+
 /**
  * The badge of a layer, in both renderers: LiteGraph calls `draw`, Vue reads the properties and makes an element of them.
  * @typedef {import("./words.mjs").Words} Words
@@ -102,7 +104,7 @@ function makeBadge(node, first) {
       },
     },
   });
-  badge.say({ kind: "waits", text: first, long: first && "not known yet" });
+  badge.say({ kind: "waits", text: first, long: first && t("not known yet") });
   return badge;
 }
 

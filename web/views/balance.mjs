@@ -1,5 +1,6 @@
 /** How much there is of each class, as bars that can be read at 0.03 % as well. */
-import { arrows, choice, html, percent, thousands, toggle } from "./dom.mjs";
+import { t, whole } from "../words/text.mjs";
+import { arrows, choice, html, percent, toggle } from "./dom.mjs";
 
 /**
  * @typedef {{amounts: number[], pictures: number[], count: number}} Split pixels or samples of each class, pictures that have it, pictures in all
@@ -7,7 +8,6 @@ import { arrows, choice, html, percent, thousands, toggle } from "./dom.mjs";
  * @typedef {{name: string, color: string, amount: number, share: number, pictures: number}} Bar
  */
 
-const WAITS = "Run once to see how much there is of each class.";
 const PLAIN = "#5b8def";
 
 /** @param {Balance} balance @param {string} name of the split @param {boolean} [sorted] the rarest first @returns {Bar[]} */
@@ -35,10 +35,11 @@ export const lengthOf = (share, first) => (share <= 0 ? 0 : first ? Math.max(0, 
 
 /** What the line below says of a class. @param {Bar} bar @param {Balance} balance @param {string} name of the split */
 export function barWords(bar, balance, name) {
-  const { count } = balance.splits[name];
-  const amount = `${thousands(bar.amount)} ${balance.unit}, ${percent(bar.share)}`;
-  const seen = `in ${thousands(bar.pictures)} of ${thousands(count)} pictures (${percent(count ? bar.pictures / count : 0)})`;
-  return `${bar.name}: ${amount}${balance.unit === "pixels" ? `, ${seen}` : ` of ${name}`}`;
+  const { count: all } = balance.splits[name];
+  const amount = { count: bar.amount, amount: whole(bar.amount), share: percent(bar.share) };
+  if (balance.unit === "samples") return `${bar.name}: ${t("{amount} sample, {share} of {split}|{amount} samples, {share} of {split}", { ...amount, split: name })}`;
+  const seen = t("in {some} of {all} pictures ({share})", { some: whole(bar.pictures), all: whole(all), share: percent(all ? bar.pictures / all : 0) });
+  return `${bar.name}: ${t("{amount} pixel, {share}|{amount} pixels, {share}", amount)}, ${seen}`;
 }
 
 export class BalanceView {
@@ -49,9 +50,9 @@ export class BalanceView {
     this.logarithmic = true;
     this.sorted = false;
     this.choice = html("span");
-    const log = toggle("log", "Logarithmic scale, so that rare classes show", true, (on) => this.set({ logarithmic: on }));
-    const sort = toggle("rarest first", "Put the rarest class first", false, (on) => this.set({ sorted: on }));
-    this.bars = html("div", { class: "visionsmith-bars visionsmith-scroll", role: "listbox", "aria-label": "Classes and their shares", "data-capture-wheel": "true" });
+    const log = toggle(t("log"), t("Logarithmic scale, so that rare classes show"), true, (on) => this.set({ logarithmic: on }));
+    const sort = toggle(t("rarest first"), t("Put the rarest class first"), false, (on) => this.set({ sorted: on }));
+    this.bars = html("div", { class: "visionsmith-bars visionsmith-scroll", role: "listbox", "aria-label": t("Classes and their shares"), "data-capture-wheel": "true" });
     this.axis = html("div", { class: "visionsmith-axis", "aria-hidden": "true" });
     this.status = html("div", { class: "visionsmith-status", role: "status" });
     this.element = html("div", { class: "visionsmith-view-body" }, html("div", { class: "visionsmith-row" }, this.choice, log, sort), this.bars, this.axis, this.status);
@@ -70,7 +71,7 @@ export class BalanceView {
     this.balance = balance ?? null;
     const names = Object.keys(balance?.splits ?? {});
     this.split = names.includes(this.split) ? this.split : (names[0] ?? "");
-    const select = choice("Split", names.map((name) => [name, `${name} (${thousands(balance.splits[name].count)})`]), (split) => this.set({ split }));
+    const select = choice(t("Split"), names.map((name) => [name, `${name} (${whole(balance.splits[name].count)})`]), (split) => this.set({ split }));
     select.value = this.split;
     this.choice.replaceChildren(...(names.length ? [select] : []));
     this.draw();
@@ -102,7 +103,15 @@ export class BalanceView {
 
   /** @param {string | null} words */
   tell(words) {
-    this.status.textContent = words ?? (this.balance ? `Share of the ${this.balance.unit} of ${this.split}; point at a bar for more.` : WAITS);
+    this.status.textContent = words ?? this.introduction();
     this.status.title = this.status.textContent;
+  }
+
+  introduction() {
+    if (!this.balance) return t("Run once to see how much there is of each class.");
+    const { split } = this;
+    return this.balance.unit === "pixels"
+      ? t("Share of the pixels of {split}; point at a bar for more.", { split })
+      : t("Share of the samples of {split}; point at a bar for more.", { split });
   }
 }

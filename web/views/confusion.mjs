@@ -1,13 +1,12 @@
 /** The confusion matrix: what was taken for what, in shares of the true class; a cell lists its pictures. */
-import { arrows, html, percent, thousands } from "./dom.mjs";
+import { t, whole } from "../words/text.mjs";
+import { arrows, html, percent } from "./dom.mjs";
 
 /**
  * @typedef {import("./gallery.mjs").Item} Item
  * @typedef {{classes: string[], numbers: number[], counts: number[][], totals: number[], unit: string, of: number}} Matrix
  */
 
-const WAITS = "Run once to see what is taken for what.";
-const NO_PICTURES = "None of the pictures that the report has is in this cell.";
 const MOST_WRITTEN = 8; // classes: with more, there is no room for figures in the cells
 const MOST_PICTURES = 8;
 const RIGHT = [[184, 209, 245], [11, 61, 145]];
@@ -18,7 +17,10 @@ export function cellWords(matrix, row, column) {
   const { classes, counts, totals, unit } = matrix;
   const count = counts[row][column];
   const share = totals[row] ? count / totals[row] : 0;
-  return `true ${classes[row]}, predicted ${classes[column]}: ${thousands(count)} ${unit}, ${percent(share)} of true ${classes[row]}`;
+  const values = { truth: classes[row], predicted: classes[column], count, amount: whole(count), share: percent(share) };
+  return unit === "pixels"
+    ? t("true {truth}, predicted {predicted}: {amount} pixel, {share} of true {truth}|true {truth}, predicted {predicted}: {amount} pixels, {share} of true {truth}", values)
+    : t("true {truth}, predicted {predicted}: {amount} sample, {share} of true {truth}|true {truth}, predicted {predicted}: {amount} samples, {share} of true {truth}", values);
 }
 
 /** Background and text of a cell, which can be told apart at every share. @param {number} share @param {boolean} right */
@@ -42,7 +44,7 @@ function luminance(color) {
 }
 
 /** The pictures of a cell. @param {Item[]} items @param {number} truth @param {number} predicted */
-export const examplesOf = (items, truth, predicted) => items.flatMap((item, index) => (item.cells?.some(([t, p]) => t === truth && p === predicted) ? [index] : []));
+export const examplesOf = (items, truth, predicted) => items.flatMap((item, index) => (item.cells?.some(([one, other]) => one === truth && other === predicted) ? [index] : []));
 
 export class ConfusionView {
   /**
@@ -54,9 +56,9 @@ export class ConfusionView {
     this.openGallery = openGallery;
     /** @type {Matrix | null} */
     this.matrix = null;
-    this.grid = html("div", { class: "visionsmith-matrix", role: "grid", "aria-label": "Confusion matrix: rows are true classes, columns predicted ones" });
+    this.grid = html("div", { class: "visionsmith-matrix", role: "grid", "aria-label": t("Confusion matrix: rows are true classes, columns predicted ones") });
     this.status = html("div", { class: "visionsmith-status", role: "status" });
-    this.strip = html("div", { class: "visionsmith-strip", role: "group", "aria-label": "Pictures of the cell" });
+    this.strip = html("div", { class: "visionsmith-strip", role: "group", "aria-label": t("Pictures of the cell") });
     this.element = html("div", { class: "visionsmith-view-body" }, this.grid, this.status, this.strip);
     const cells = () => /** @type {HTMLElement[]} */ ([...this.grid.querySelectorAll("[role=gridcell]")]);
     arrows(this.grid, cells, () => this.matrix?.classes.length ?? 1);
@@ -68,7 +70,7 @@ export class ConfusionView {
     this.matrix = matrix ?? null;
     this.draw();
     this.tell("");
-    this.list([], matrix ? "Choose a cell to see its pictures." : "");
+    this.list([], matrix ? t("Choose a cell to see its pictures.") : "");
   }
 
   draw() {
@@ -80,7 +82,7 @@ export class ConfusionView {
     this.grid.style.gridTemplateColumns = `minmax(40px, max-content) repeat(${size}, minmax(0, 1fr))`;
     this.grid.style.gridTemplateRows = `max-content repeat(${size}, minmax(0, 1fr))`;
     this.grid.classList.toggle("visionsmith-many", size > MOST_WRITTEN);
-    const corner = html("span", { role: "columnheader", class: "visionsmith-corner" }, "true ↓ predicted →");
+    const corner = html("span", { role: "columnheader", class: "visionsmith-corner" }, t("true ↓ predicted →"));
     const heads = matrix.classes.map((name) => html("span", { role: "columnheader", title: name }, html("span", {}, name)));
     const row = (/** @type {HTMLElement[]} */ cells) => html("div", { role: "row" }, ...cells);
     const lines = matrix.classes.map((name, i) => row([html("span", { role: "rowheader", title: name }, name), ...matrix.classes.map((_, j) => this.cell(matrix, i, j))]));
@@ -105,7 +107,7 @@ export class ConfusionView {
   /** List the pictures of a cell. @param {Matrix} matrix @param {number} row @param {number} column */
   choose(matrix, row, column) {
     const found = examplesOf(this.gallery.gallery.items, matrix.numbers[row], matrix.numbers[column]);
-    this.list(found, NO_PICTURES);
+    this.list(found, t("None of the pictures that the report has is in this cell."));
   }
 
   /** @param {number[]} indices of pictures in the gallery @param {string} otherwise */
@@ -113,7 +115,7 @@ export class ConfusionView {
     const { items } = this.gallery.gallery;
     const tiles = indices.slice(0, MOST_PICTURES).map((index) => {
       const { name, note, picture } = items[index];
-      const tile = html("button", { type: "button", title: `${name}: ${note}`, "aria-label": `Show ${name}: ${note}` }, html("img", { src: this.gallery.urlOf(picture), alt: "", draggable: "false" }));
+      const tile = html("button", { type: "button", title: `${name}: ${note}`, "aria-label": t("Show {name}: {note}", { name, note }) }, html("img", { src: this.gallery.urlOf(picture), alt: "", draggable: "false" }));
       tile.addEventListener("click", () => {
         this.openGallery();
         this.gallery.go(index);
@@ -127,8 +129,8 @@ export class ConfusionView {
   /** @param {string} words */
   tell(words) {
     const { matrix } = this;
-    const some = matrix && matrix.of > matrix.classes.length ? `The ${matrix.classes.length} most confused of ${matrix.of} classes. ` : "";
-    this.status.textContent = words || (matrix ? `${some}Point at a cell, or use the arrows.` : WAITS);
+    const some = matrix && matrix.of > matrix.classes.length ? `${t("The {some} most confused of {all} classes.", { some: matrix.classes.length, all: matrix.of })} ` : "";
+    this.status.textContent = words || (matrix ? `${some}${t("Point at a cell, or use the arrows.")}` : t("Run once to see what is taken for what."));
     this.status.title = this.status.textContent;
   }
 }

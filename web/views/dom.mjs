@@ -1,4 +1,5 @@
 /** Small parts of which panels are made. */
+import { t } from "../words/text.mjs";
 
 /**
  * An element with attributes, listeners (`onclick` …) and children; an attribute that is false or undefined is left out.
@@ -39,7 +40,7 @@ export function choice(label, choices, action) {
 
 /** How strongly masks lie over their picture. @param {(opacity: number) => void} action */
 export function opacitySlider(action) {
-  const label = "Opacity of masks";
+  const label = t("Opacity of masks");
   const element = html("input", { type: "range", min: 0, max: 100, step: 5, value: 55, "aria-label": label, title: label });
   element.addEventListener("input", () => action(Number(element.value) / 100));
   return element;
@@ -91,6 +92,3 @@ export function percent(share) {
   const shown = value > 99 ? 100 - Number((100 - value).toPrecision(2)) : Number(value.toPrecision(3));
   return `${Number(shown.toFixed(7))} %`;
 }
-
-/** @param {number} count */
-export const thousands = (count) => count.toLocaleString("en-US");

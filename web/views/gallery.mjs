@@ -1,4 +1,5 @@
 /** Pictures one after another, with what a network made of them: truth, prediction and errors as layers to be faded. */
+import { t } from "../words/text.mjs";
 import { button, html, onKeys, opacitySlider, toggle } from "./dom.mjs";
 import { PictureStage } from "./stage.mjs";
 
@@ -9,18 +10,43 @@ import { PictureStage } from "./stage.mjs";
  * @typedef {{title: string, items: Item[], layers: string[], legend: {classes: Meaning[], errors: Meaning[]}}} Gallery
  */
 
-const WAITS = "Run once to see pictures.";
-/** @type {Record<string, {text: string, label: string, key: string}>} */
-const LAYERS = {
-  truth: { text: "truth", label: "Show the true masks (T)", key: "t" },
-  prediction: { text: "prediction", label: "Show the masks of the network (P)", key: "p" },
-  errors: { text: "errors", label: "Show what was found, missed and imagined (E)", key: "e" },
-};
+/** The key of each layer. @type {Record<string, string>} */
+const KEYS = { truth: "t", prediction: "p", errors: "e" };
+
+/** What the button of a layer says, and what it does. @param {string} layer */
+function layerWords(layer) {
+  switch (layer) {
+    case "truth":
+      return [t("truth"), t("Show the true masks (T)")];
+    case "prediction":
+      return [t("prediction"), t("Show the masks of the network (P)")];
+    case "errors":
+      return [t("errors"), t("Show what was found, missed and imagined (E)")];
+    default:
+      return [layer, layer];
+  }
+}
+
+/** What a colour of the errors means; the server names it in English. @param {string} name */
+function errorWords(name) {
+  switch (name) {
+    case "found":
+      return t("found");
+    case "missed":
+      return t("missed");
+    case "false alarm":
+      return t("false alarm");
+    case "wrong class":
+      return t("wrong class");
+    default:
+      return name;
+  }
+}
 
 /** What colours mean while some layers are on. @param {Gallery} gallery @param {Set<string>} on @returns {Meaning[]} */
 export function legendOf(gallery, on) {
   const classes = on.has("truth") || on.has("prediction") ? gallery.legend.classes : [];
-  return [...classes, ...(on.has("errors") ? gallery.legend.errors : [])];
+  return [...classes, ...(on.has("errors") ? gallery.legend.errors.map(({ name, color }) => ({ name: errorWords(name), color })) : [])];
 }
 
 /** Several runs of one node as one gallery. @param {Gallery[]} galleries @returns {Gallery} */
@@ -42,8 +68,8 @@ export class GalleryView {
     this.tools = html("div", { class: "visionsmith-row" });
     this.status = html("div", { class: "visionsmith-status", role: "status" });
     this.legend = html("div", { class: "visionsmith-legend" });
-    this.previous = button("‹", "Previous picture (left arrow)", () => this.go(this.index - 1));
-    this.next = button("›", "Next picture (right arrow)", () => this.go(this.index + 1));
+    this.previous = button("‹", t("Previous picture (left arrow)"), () => this.go(this.index - 1));
+    this.next = button("›", t("Next picture (right arrow)"), () => this.go(this.index + 1));
     /** @type {Map<string, HTMLButtonElement>} */
     this.toggles = new Map();
     this.opacity = opacitySlider((value) => this.stage.setOpacity(value));
@@ -54,7 +80,7 @@ export class GalleryView {
       Home: () => this.go(0),
       End: () => this.go(this.gallery.items.length - 1),
     });
-    onKeys(this.element, Object.fromEntries(Object.entries(LAYERS).map(([layer, { key }]) => [key, () => this.toggles.get(layer)?.click()])));
+    onKeys(this.element, Object.fromEntries(Object.entries(KEYS).map(([layer, key]) => [key, () => this.toggles.get(layer)?.click()])));
   }
 
   /** @param {Gallery[]} galleries */
@@ -75,7 +101,7 @@ export class GalleryView {
 
   /** @param {string} layer */
   makeToggle(layer) {
-    const { text, label } = LAYERS[layer] ?? { text: layer, label: layer };
+    const [text, label] = layerWords(layer);
     return toggle(text, label, this.stage.on.has(layer), (on) => {
       this.stage.setLayer(layer, on);
       this.drawLegend();
@@ -92,8 +118,8 @@ export class GalleryView {
     this.next.disabled = this.index >= items.length - 1;
     const layers = item ? Object.fromEntries(Object.entries(item.layers).map(([name, file]) => [name, this.urlOf(file)])) : {};
     this.stage.show(item ? { url: this.urlOf(item.picture), alt: `${item.name}: ${item.note}`, width: item.picture.width, layers } : null);
-    this.stage.element.setAttribute("aria-label", item ? `Picture ${index + 1} of ${items.length}, arrows for others` : WAITS);
-    this.status.textContent = item ? [`${index + 1} of ${items.length}`, item.name, item.note].join(" · ") : WAITS;
+    this.stage.element.setAttribute("aria-label", item ? t("Picture {at} of {all}, arrows for others", { at: index + 1, all: items.length }) : t("Run once to see pictures."));
+    this.status.textContent = item ? [t("{at} of {all}", { at: index + 1, all: items.length }), item.name, item.note].join(" · ") : t("Run once to see pictures.");
     this.status.title = [this.status.textContent, title].filter(Boolean).join(" · ");
     this.drawLegend();
   }

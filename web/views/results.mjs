@@ -1,4 +1,5 @@
 /** The table of an experiment: sorted by any column, the best marked, copied as Markdown. */
+import { spoken, t } from "../words/text.mjs";
 import { button, html } from "./dom.mjs";
 
 /**
@@ -6,8 +7,6 @@ import { button, html } from "./dom.mjs";
  * @typedef {{title: string, head: string[], rows: Cell[][], best: string, failed: string[]}} Table
  * @typedef {"ascending" | "descending"} Direction
  */
-
-const WAITS = "Run once to see the table.";
 
 /**
  * The rows by a column: words by the alphabet, numbers by size, what has no value last.
@@ -19,7 +18,7 @@ export function sorted(rows, column, direction) {
     const [a, b] = [one[column].value, other[column].value];
     if (a === null || b === null) return Number(a === null) - Number(b === null);
     if (typeof a === "number" && typeof b === "number") return sign * (a - b);
-    return sign * String(a).localeCompare(String(b), "en", { numeric: true });
+    return sign * String(a).localeCompare(String(b), spoken(), { numeric: true });
   });
 }
 
@@ -55,9 +54,9 @@ export class ResultsView {
     this.table = null;
     /** @type {{column: number, direction: Direction} | null} */
     this.order = null;
-    this.copy = button("Copy as Markdown", "Copy the table as Markdown, in this order", () => this.copyTable());
+    this.copy = button(t("Copy as Markdown"), t("Copy the table as Markdown, in this order"), () => this.copyTable());
     this.status = html("span", { class: "visionsmith-status", role: "status" });
-    this.body = html("div", { class: "visionsmith-table visionsmith-scroll", tabindex: 0, role: "region", "aria-label": "Results", "data-capture-wheel": "true" });
+    this.body = html("div", { class: "visionsmith-table visionsmith-scroll", tabindex: 0, role: "region", "aria-label": t("Results"), "data-capture-wheel": "true" });
     this.element = html("div", { class: "visionsmith-view-body" }, html("div", { class: "visionsmith-row" }, this.copy, this.status), this.body);
   }
 
@@ -68,7 +67,7 @@ export class ResultsView {
     const column = before ? (table?.head.indexOf(before) ?? -1) : -1;
     this.order = this.order && column >= 0 ? { ...this.order, column } : null;
     this.copy.disabled = !table;
-    this.tell(table ? table.best : WAITS);
+    this.tell(table ? table.best : t("Run once to see the table."));
     this.draw();
   }
 
@@ -85,14 +84,14 @@ export class ResultsView {
     const head = html("tr", {}, ...table.head.map((name, column) => this.headCell(name, column)));
     const lines = this.rows.map((row) => html("tr", {}, ...row.map(cell)));
     this.body.append(html("table", {}, html("caption", {}, table.title), html("thead", {}, head), html("tbody", {}, ...lines)));
-    this.body.append(...table.failed.map((text) => html("p", {}, `failed: ${text}`)));
+    this.body.append(...table.failed.map((text) => html("p", {}, t("failed: {text}", { text }))));
   }
 
   /** @param {string} name @param {number} column */
   headCell(name, column) {
     const direction = this.order?.column === column ? this.order.direction : undefined;
     const arrow = direction ? (direction === "ascending" ? " ▲" : " ▼") : "";
-    const sort = html("button", { type: "button", title: `Sort by ${name}`, onclick: () => this.sort(column) }, `${name}${arrow}`);
+    const sort = html("button", { type: "button", title: t("Sort by {name}", { name }), onclick: () => this.sort(column) }, `${name}${arrow}`);
     return html("th", { scope: "col", "aria-sort": direction }, sort);
   }
 
@@ -109,7 +108,7 @@ export class ResultsView {
   async copyTable() {
     if (!this.table) return;
     const done = await copy(markdown(this.table.head, this.rows), this.element);
-    this.tell(done ? "Copied." : "The browser does not let us copy; select the table instead.");
+    this.tell(done ? t("Copied.") : t("The browser does not let us copy; select the table instead."));
   }
 
   /** @param {string} words */
@@ -121,6 +120,6 @@ export class ResultsView {
 
 /** @param {Cell} shown */
 function cell({ text, value, best }) {
-  const words = best ? [html("strong", { title: "the best of its column" }, text)] : [text];
+  const words = best ? [html("strong", { title: t("the best of its column") }, text)] : [text];
   return html("td", { class: typeof value === "number" || value === null ? "visionsmith-number" : undefined }, ...words);
 }

@@ -1,5 +1,6 @@
 /** The pictures of a dataset, a page at a time, of one split and one class; a click shows one large. */
-import { arrows, button, choice, html, onKeys, opacitySlider, thousands } from "./dom.mjs";
+import { t, whole } from "../words/text.mjs";
+import { arrows, button, choice, html, onKeys, opacitySlider } from "./dom.mjs";
 import { PictureStage } from "./stage.mjs";
 
 /**
@@ -10,7 +11,6 @@ import { PictureStage } from "./stage.mjs";
  * @typedef {{count: number, samples: Sample[]}} Answer
  */
 
-const WAITS = "Run once to see the pictures.";
 const TILE = { width: 92, height: 112 };
 const MOST = 60; // the server's
 const PAGES_KEPT = 40;
@@ -24,14 +24,15 @@ export function fitting(width, height) {
 }
 
 /** Which samples are seen, in words. @param {number} start @param {number} shown @param {number} count */
-export const rangeWords = (start, shown, count) => (count ? `${thousands(start + 1)}–${thousands(start + shown)} of ${thousands(count)}` : "none of this class");
+export const rangeWords = (start, shown, count) =>
+  count ? t("{at} of {all}", { at: `${whole(start + 1)}–${whole(start + shown)}`, all: whole(count) }) : t("none of this class");
 
 /** The classes that a split has, with their counts. @param {Dataset} dataset @param {string} split @returns {[string, string][]} */
 export function classChoices(dataset, split) {
   const { count, classes } = dataset.splits[split];
   const nothing = dataset.task === "segmentation"; // of its first class are the pictures that have nothing else
-  const kinds = dataset.classes.map(({ name }, i) => /** @type {[string, string]} */ ([String(i), `${nothing && !i ? `only ${name}` : name} (${thousands(classes[i])})`]));
-  return [["", `all classes (${thousands(count)})`], ...kinds];
+  const kinds = dataset.classes.map(({ name }, i) => /** @type {[string, string]} */ ([String(i), `${nothing && !i ? t("only {name}", { name }) : name} (${whole(classes[i])})`]));
+  return [["", `${t("all classes")} (${whole(count)})`], ...kinds];
 }
 
 export class SamplesView {
@@ -56,8 +57,8 @@ export class SamplesView {
     this.large.element.setAttribute("role", "group");
     this.large.element.hidden = true;
     this.place = html("div", { class: "visionsmith-place" }, this.grid, this.large.element);
-    this.previous = button("‹", "Previous page (Page up)", () => this.turn(-1));
-    this.next = button("›", "Next page (Page down)", () => this.turn(1));
+    this.previous = button("‹", t("Previous page (Page up)"), () => this.turn(-1));
+    this.next = button("›", t("Next page (Page down)"), () => this.turn(1));
     this.status = html("span", { class: "visionsmith-status", role: "status" });
     this.element = html("div", { class: "visionsmith-view-body" }, this.tools, this.place, html("div", { class: "visionsmith-row" }, this.previous, this.next, this.status));
     onKeys(this.element, { PageUp: () => this.turn(-1), PageDown: () => this.turn(1) });
@@ -84,11 +85,11 @@ export class SamplesView {
     this.tools.replaceChildren();
     if (!dataset) return;
     const names = Object.keys(dataset.splits);
-    const split = choice("Split", names.map((name) => [name, name]), (value) => this.filter(value, this.kind));
+    const split = choice(t("Split"), names.map((name) => [name, name]), (value) => this.filter(value, this.kind));
     split.value = this.split;
     this.tools.append(split);
     if (dataset.classes.length) {
-      const kind = choice("Class", classChoices(dataset, this.split), (value) => this.filter(this.split, value));
+      const kind = choice(t("Class"), classChoices(dataset, this.split), (value) => this.filter(this.split, value));
       kind.value = this.kind;
       this.tools.append(kind);
     }
@@ -106,10 +107,10 @@ export class SamplesView {
 
   /** @param {string} split @param {string} kind */
   filter(split, kind) {
-    const had = this.split !== split ? "Split" : "Class";
+    const had = this.split !== split ? 0 : 1;
     Object.assign(this, { split, kind, start: 0 });
     this.makeTools();
-    /** @type {HTMLElement | null} */ (this.tools.querySelector(`[aria-label=${had}]`))?.focus();
+    this.tools.querySelectorAll("select")[had]?.focus();
     this.close();
     this.draw();
   }
@@ -150,7 +151,7 @@ export class SamplesView {
     const { dataset } = this;
     if (!dataset) {
       this.grid.replaceChildren();
-      return this.tell(WAITS, 0, 0);
+      return this.tell(t("Run once to see the pictures."), 0, 0);
     }
     const { clientWidth, clientHeight } = this.place;
     const { columns, count } = fitting(clientWidth, clientHeight);
@@ -198,8 +199,8 @@ export class SamplesView {
     const [{ name, label, picture, mask, error }] = answer.samples;
     this.number = number;
     this.large.show(picture ? { url: picture, alt: `${name}: ${label}`, layers: mask ? { mask } : /** @type {Record<string, string>} */ ({}) } : null);
-    const words = `${thousands(number + 1)} of ${thousands(this.count)}: ${name}: ${error ?? label}`;
-    this.large.element.setAttribute("aria-label", `${words}. Arrows for others, Escape for all.`);
+    const words = `${t("{at} of {all}", { at: whole(number + 1), all: whole(this.count) })}: ${name}: ${error ?? label}`;
+    this.large.element.setAttribute("aria-label", `${words}. ${t("Arrows for others, Escape for all.")}`);
     this.grid.hidden = true;
     this.large.element.hidden = false;
     this.large.element.focus({ preventScroll: true });
