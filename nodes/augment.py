@@ -126,7 +126,7 @@ class SynthesizeDefects(io.ComfyNode):
             display_name="Synthesize Defects",
             category="Visionsmith/Augment",
             description="Put scratches, cracks, spots, dents, stains, CutPaste, Perlin anomalies or copied defects into pictures, with a mask of them.",
-            search_aliases=["fake defect", "anomaly", "scratch", "crack", "dent", "stain", "cutpaste", "draem", "copy paste", "augmentation"],
+            search_aliases=["fake defect", "anomaly", "scratch", "crack", "dent", "stain", "cutpaste", "draem", "copy paste", "augmentation", "generate defects"],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures of good surfaces."),
                 io.DynamicCombo.Input("method", options=options(maker_inputs()), tooltip="What is made. copy-paste needs a dataset."),

@@ -136,7 +136,20 @@ class Backbone(io.ComfyNode):
                     tooltip="What training leaves alone, running statistics included.",
                 ),
             ],
-            ["timm", "resnet", "convnext", "vit", "efficientnet", "encoder", "transfer learning", "feature extractor"],
+            [
+                "timm",
+                "resnet",
+                "convnext",
+                "vit",
+                "efficientnet",
+                "encoder",
+                "transfer learning",
+                "feature extractor",
+                "imagenet",
+                "mobilenet",
+                "pretrained model",
+                "pretrained network",
+            ],
             "Blocks",
         )
 

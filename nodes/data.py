@@ -54,7 +54,17 @@ class ImageFolder(io.ComfyNode):
             display_name="Image Folder",
             category="Visionsmith/Data",
             description="Pictures in one folder per class, either directly or inside train, val and test folders.",
-            search_aliases=["dataset", "load pictures", "classification", "folder"],
+            search_aliases=[
+                "dataset",
+                "load pictures",
+                "classification",
+                "folder",
+                "load images from folder",
+                "load dataset",
+                "my pictures",
+                "train test split",
+                "image classification dataset",
+            ],
             inputs=[
                 io.String.Input(
                     "folder",
@@ -212,7 +222,14 @@ class DatasetPreview(io.ComfyNode):
             display_name="Dataset Preview",
             category="Visionsmith/Data",
             description="Some samples of a split with their classes, chosen by chance; in segmentation with their masks painted over them.",
-            search_aliases=["show pictures", "grid", "look at data"],
+            search_aliases=[
+                "show pictures",
+                "grid",
+                "look at data",
+                "show dataset",
+                "preview masks",
+                "preview dataset",
+            ],
             inputs=[
                 dataset_input(),
                 io.Combo.Input("split", options=["train", "val", "test"], default="train", tooltip="Which samples."),

@@ -96,7 +96,7 @@ class RemoveObject(io.ComfyNode):
             display_name="Remove Object",
             category="Visionsmith/Erase",
             description="Erase what a mask covers and fill the place from around it. Everything outside of the mask stays exactly as it is.",
-            search_aliases=["erase", "inpaint", "lama", "remover", "cleanup", "watermark", "telea", "navier-stokes", "eraser", "heal"],
+            search_aliases=["erase", "inpaint", "lama", "remover", "cleanup", "watermark", "telea", "navier-stokes", "eraser", "heal", "delete object", "remove defect", "fill", "retouch"],
             inputs=[
                 io.Image.Input("images", tooltip="Pictures of any size, with or without transparency."),
                 io.MultiType.Input(

@@ -43,7 +43,7 @@ class ExperimentNode(io.ComfyNode):
                 "Train every network on every dataset with every loss and every seed, one after another, and compare them in one table. What is "
                 "finished is found on disk, so that a stopped experiment goes on where it was."
             ),
-            search_aliases=["compare models", "benchmark", "grid search", "ablation", "sweep", "table"],
+            search_aliases=["compare models", "benchmark", "grid search", "ablation", "sweep", "table", "compare networks", "hyperparameter search", "many trainings"],
             inputs=[
                 several(NetworkWire, "network", "networks", "An untrained one is drawn anew from every seed."),
                 several(DatasetWire, "dataset", "datasets", "Each network is trained on each of them."),
@@ -146,7 +146,7 @@ class FindBest(io.ComfyNode):
                 "The best training of an experiment that was done before, here or with `visionsmith experiment`: by the mean of the metrics you "
                 "choose. Of equals the later one is taken."
             ),
-            search_aliases=["best checkpoint", "best model", "choose model", "compare results", "winner", "leaderboard"],
+            search_aliases=["best checkpoint", "best model", "choose model", "compare results", "winner", "leaderboard", "choose best network", "best network"],
             inputs=[
                 io.String.Input(
                     "experiment",

@@ -174,7 +174,7 @@ class TrainLora(io.ComfyNode):
             display_name="Train LoRA",
             category="Visionsmith/Fine-tuning",
             description="Train a LoRA for SD 1.x, 2.x or SDXL, also for inpainting checkpoints. Cancel keeps what was learned; queueing again goes on.",
-            search_aliases=["lora training", "kohya", "locon", "peft", "fine-tune", "style", "subject", "inpainting lora"],
+            search_aliases=["lora training", "kohya", "locon", "peft", "fine-tune", "style", "subject", "inpainting lora", "finetune", "fine tune", "stable diffusion training"],
             inputs=[
                 *first,
                 size("rank", LORA.rank, "Of the additions to linear layers; 0 leaves them out.", min=0, max=1024),
@@ -227,7 +227,7 @@ class TrainDreamBooth(io.ComfyNode):
             display_name="Train DreamBooth",
             category="Visionsmith/Fine-tuning",
             description="Train the whole of Stable Diffusion on several concepts, also for inpainting, with class pictures that keep the rest as it is.",
-            search_aliases=["dreambooth", "multi-concept", "full fine-tuning", "prior preservation", "defect generation", "inpainting training"],
+            search_aliases=["dreambooth", "multi-concept", "full fine-tuning", "prior preservation", "defect generation", "inpainting training", "finetune", "fine tune", "stable diffusion training"],
             inputs=[
                 *first,
                 io.Boolean.Input("train_text", default=DREAMBOOTH.train_text, tooltip="Train the text encoders too."),
@@ -316,7 +316,7 @@ class FinetuneRuns(io.ComfyNode):
             display_name="Fine-tuning Runs",
             category="Visionsmith/Fine-tuning",
             description="What was fine-tuned: list the runs, look at their samples over the steps, compare them side by side, and keep the best checkpoint.",
-            search_aliases=["lora runs", "contact sheet", "compare training", "side by side", "checkpoints", "model management", "prune"],
+            search_aliases=["lora runs", "contact sheet", "compare training", "side by side", "checkpoints", "model management", "prune", "training runs", "compare loras"],
             inputs=[
                 io.DynamicCombo.Input("action", options=options(actions), tooltip="What to do."),
                 io.Image.Input("image", optional=True, tooltip="For paint: a picture to repaint, the same in all columns."),

@@ -23,7 +23,7 @@ class LabelPictures(io.ComfyNode):
             category="Visionsmith/Segmentation",
             description="Draw or correct the masks of a folder of pictures with brush and polygon, and give them as a dataset to train on.",
             search_aliases=[
-                "annotate", "annotation tool", "label editor", "draw masks", "polygon", "brush", "labelme", "cvat", "paint masks",
+                "annotate", "annotation tool", "label editor", "draw masks", "polygon", "brush", "labelme", "cvat", "paint masks", "label studio", "label tool",
             ],
             inputs=[
                 io.String.Input(

@@ -37,7 +37,7 @@ class Input(io.ComfyNode):
                     "kind", options=options(kinds), tooltip="What a sample is; image fits the pictures of a dataset."
                 )
             ],
-            ["placeholder", "start", "image size"],
+            ["placeholder", "start", "image size", "input layer", "image input", "network input"],
         )
 
     @classmethod
@@ -91,7 +91,7 @@ class Conv(io.ComfyNode):
                     advanced=True,
                 ),
             ],
-            ["convolution", "conv1d", "conv2d", "conv3d", "deconvolution", "transposed convolution"],
+            ["convolution layer", "conv1d", "conv2d", "conv3d", "1x1 conv", "deconvolution", "transposed convolution"],
         )
 
     @classmethod
@@ -122,7 +122,7 @@ class Linear(io.ComfyNode):
                     advanced=True,
                 ),
             ],
-            ["dense", "fully connected", "fc", "classifier"],
+            ["dense", "fully connected", "fc", "classifier", "linear layer", "output layer", "neurons", "mlp"],
         )
 
     @classmethod
@@ -155,7 +155,7 @@ class Activation(io.ComfyNode):
             "Activation",
             "The non-linearity between layers. Leave it out after the last layer: the losses bring their own softmax or sigmoid.",
             [incoming(), io.DynamicCombo.Input("type", options=types, tooltip="Which function.")],
-            [*nn.ACTIVATIONS, "nonlinearity"],
+            [*nn.ACTIVATIONS, "nonlinearity", "activation function", "activation layer"],
         )
 
     @classmethod
@@ -188,7 +188,7 @@ class Normalization(io.ComfyNode):
                 incoming(),
                 io.DynamicCombo.Input("type", options=options(types), tooltip="Over what mean and variance are taken."),
             ],
-            ["batchnorm", "layernorm", "groupnorm", "instancenorm", "rmsnorm", "bn"],
+            ["batchnorm", "layernorm", "groupnorm", "instancenorm", "rmsnorm", "bn", "batch normalization"],
         )
 
     @classmethod
@@ -221,7 +221,7 @@ class Pooling(io.ComfyNode):
                     "area", options=options(areas), tooltip="window, adaptive (to a given size) or global (everything)."
                 ),
             ],
-            ["maxpool", "avgpool", "global average pooling", "downsample", "adaptive"],
+            ["maxpool", "avgpool", "max pooling", "global average pooling", "downsample", "adaptive"],
         )
 
     @classmethod
@@ -354,7 +354,7 @@ class Merge(io.ComfyNode):
                     "tensors", template=template, tooltip="The branches; a free socket appears as you connect."
                 ),
             ],
-            ["add", "residual", "skip connection", "concat", "concatenate", "multiply", "join"],
+            ["add", "sum", "residual connection", "skip connection", "concat", "concatenate", "multiply", "join"],
         )
 
     @classmethod

@@ -85,7 +85,7 @@ class RefineMask(io.ComfyNode):
             display_name="Refine Mask",
             category="Visionsmith/Masks",
             description="Make masks better, from top to bottom: cut at a threshold, fill holes, remove specks, smooth, grow or shrink, feather.",
-            search_aliases=["grow mask", "expand", "dilate", "erode", "shrink", "feather", "blur mask", "fill holes", "despeckle", "clean mask"],
+            search_aliases=["grow mask", "expand", "dilate", "erode", "shrink", "feather", "blur mask", "fill holes", "despeckle", "clean mask", "dilate mask", "erode mask"],
             inputs=[
                 io.Mask.Input("mask", tooltip="One mask or many; each is refined by itself."),
                 number("threshold", 0.5, "Above becomes white, all else black. 0 keeps soft values."),
@@ -112,7 +112,7 @@ class SplitMask(io.ComfyNode):
             display_name="Split Mask",
             category="Visionsmith/Masks",
             description="A mask for every connected object, the largest first.",
-            search_aliases=["connected components", "separate objects", "mask to boxes", "instances", "mask to segs", "blobs"],
+            search_aliases=["connected components", "separate objects", "mask to boxes", "instances", "mask to segs", "blobs", "count defects", "count objects"],
             inputs=[
                 io.Mask.Input("mask", tooltip="One mask or many; each is taken apart by itself, one after the other."),
                 number("threshold", 0.5, "A pixel belongs to an object if it is above."),

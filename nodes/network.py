@@ -37,7 +37,15 @@ class BuildNetwork(io.ComfyNode):
             display_name="Build Network",
             category="Visionsmith/Network",
             description="Turn a drawing into a network with weights. Everything that leads to the outputs becomes part of it.",
-            search_aliases=["model", "compile", "initialize", "create network"],
+            search_aliases=[
+                "model",
+                "compile",
+                "initialize",
+                "create network",
+                "neural network",
+                "build model",
+                "create model",
+            ],
             inputs=[
                 io.Autogrow.Input("outputs", template=outputs, tooltip="What the network gives."),
                 io.String.Input("name", default="network", tooltip="Its name in folders, tables and pictures."),
@@ -102,7 +110,7 @@ class SaveNetwork(io.ComfyNode):
             display_name="Save Network",
             category="Visionsmith/Network",
             description="Write the network as network.json and weights.safetensors, for Load Network, Block and other people.",
-            search_aliases=["store", "checkpoint", "safetensors"],
+            search_aliases=["store", "checkpoint", "safetensors", "save model", "save trained network", "save weights"],
             inputs=[
                 network_input(),
                 io.String.Input(
@@ -130,7 +138,15 @@ class LoadNetwork(io.ComfyNode):
             display_name="Load Network",
             category="Visionsmith/Network",
             description="Read a network that Save Network or Train wrote.",
-            search_aliases=["open", "checkpoint", "restore"],
+            search_aliases=[
+                "open",
+                "checkpoint",
+                "restore",
+                "load model",
+                "load trained model",
+                "load trained network",
+                "load weights",
+            ],
             inputs=[
                 io.String.Input(
                     "folder",
@@ -175,7 +191,16 @@ class ExportNetwork(io.ComfyNode):
             display_name="Export Network",
             category="Visionsmith/Network",
             description="Write the network for use without ComfyUI: Python source that needs torch only, ONNX, or torch.export.",
-            search_aliases=["onnx", "python code", "torch.export", "deploy", "source code"],
+            search_aliases=[
+                "onnx",
+                "python code",
+                "torch.export",
+                "deploy",
+                "source code",
+                "export onnx",
+                "export model",
+                "pytorch code",
+            ],
             inputs=[
                 network_input(),
                 io.Combo.Input(

@@ -32,7 +32,7 @@ class InpaintNewDefect(io.ComfyNode):
             display_name="Inpaint New Defect",
             category="Visionsmith/Edit",
             description="Paint a new defect into good pictures with Stable Diffusion, at places and in sizes and shapes drawn from a dataset's real ones.",
-            search_aliases=["add defect", "synthetic defect", "defect generation", "anomaly", "location prior", "inpaint defect", "dreambooth defect", "augment"],
+            search_aliases=["add defect", "synthetic defect", "defect generation", "anomaly", "location prior", "inpaint defect", "dreambooth defect", "augment", "generate defects"],
             inputs=[
                 DiffusionWire.Input("model", tooltip="From Load Diffusers Model: ordinary or made for inpainting, fine-tuned or with a LoRA of your defects."),
                 io.Image.Input("images", tooltip="Pictures of good surfaces."),

@@ -90,7 +90,7 @@ class SegmentationDataset(io.ComfyNode):
             display_name="Segmentation Dataset",
             category="Visionsmith/Segmentation",
             description="Pictures with a mask each, in which every pixel has a class: folders (also mmsegmentation's) or COCO files.",
-            search_aliases=["masks", "defects", "pixel labels", "mmsegmentation", "coco", "polygons", "annotation"],
+            search_aliases=["masks", "defects", "pixel labels", "mmsegmentation", "coco", "polygons", "annotation", "mask dataset", "load dataset", "load masks from folder", "train test split", "semantic segmentation dataset", "crack"],
             inputs=[
                 io.DynamicCombo.Input("source", options=options(sources), tooltip="How the masks are stored."),
                 io.String.Input(
@@ -181,7 +181,7 @@ class SegmentationModelNode(io.ComfyNode):
             category="Visionsmith/Segmentation",
             description="A whole network that finds the class of every pixel, by the name of its architecture and of its encoder.",
             search_aliases=[
-                "unet", "deeplab", "pspnet", "upernet", "segformer", "fpn", "bisenet", "fast-scnn", "gcnet", "danet", "ccnet", "vit", "beit",
+                "unet", "deeplab", "pspnet", "upernet", "segformer", "fpn", "bisenet", "fast-scnn", "gcnet", "danet", "ccnet", "vit", "beit", "u-net", "image segmentation", "semantic segmentation", "segmentation network",
             ],
             inputs=[
                 DatasetWire.Input("dataset", tooltip="Gives the number of classes and of channels."),
@@ -227,7 +227,7 @@ class PredictSegmentation(io.ComfyNode):
             display_name="Predict Segmentation",
             category="Visionsmith/Segmentation",
             description="Let a trained network find the class of every pixel: masks and boxes for any other workflow.",
-            search_aliases=["mask from network", "find defects", "inference", "segment", "detect"],
+            search_aliases=["mask from network", "find defects", "inference", "segment", "detect", "segment image", "use network", "use model", "run model", "defect detection", "inspection", "overlay", "heatmap", "bounding box", "count defects"],
             inputs=[
                 network_input(),
                 io.Image.Input("images", tooltip="Pictures of any size."),

@@ -86,6 +86,7 @@ class LossNode(io.ComfyNode):
                 "tversky",
                 "lovasz",
                 "iou",
+                "loss function",
             ],
             inputs=[
                 io.DynamicCombo.Input(
@@ -228,7 +229,22 @@ class Train(io.ComfyNode):
                 "Train the network. A chart grows while it does; Cancel keeps what was learned, and queueing again goes on where it was. "
                 "A training that is finished is found on disk and not done again."
             ),
-            search_aliases=["fit", "learn", "training loop", "epochs", "fine-tune"],
+            search_aliases=[
+                "fit",
+                "learn",
+                "training loop",
+                "epochs",
+                "fine-tune",
+                "train model",
+                "train network",
+                "resume training",
+                "early stopping",
+                "stop training",
+                "checkpoint",
+                "loss curve",
+                "chart",
+                "gradient descent",
+            ],
             inputs=[
                 network_input(),
                 dataset_input(),

@@ -114,6 +114,10 @@ class Transform(io.ComfyNode):
                 "elastic",
                 "noise",
                 "blur",
+                "data augmentation",
+                "defect window",
+                "random crop",
+                "image transform",
             ],
             inputs=[
                 dataset_input(),
