@@ -16,7 +16,7 @@ from PIL import Image
 from ..nn_layers.errors import InputError
 from ..nn_layers.files import atomic
 from ..training.dataset import Dataset
-from ..training.segmentation.masks import Color
+from ..training.segmentation.masks import Color, whole_palette
 from .dataset import AugmentedSamples
 from .scene import OnProgress
 
@@ -110,7 +110,7 @@ def save_png(values: np.ndarray, file: Path, colors: Sequence[Color] = ()) -> No
         np.ascontiguousarray(values[..., 0] if values.ndim == 3 and values.shape[2] == 1 else values)
     )
     if colors:
-        image.putpalette([value for color in colors for value in color])
+        image.putpalette(whole_palette(colors))
     with atomic(file) as path:
         image.save(path, "PNG")
 

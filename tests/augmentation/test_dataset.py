@@ -274,3 +274,16 @@ def test_weights_that_are_no_numbers():
     for text in ("crack: many", ": 2", "crack: -1"):
         with pytest.raises(InputError, match=r"weights has .*; write a name and a number"):
             parse_weights(text, "weights")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_a_saved_mask_keeps_the_pixels_that_do_not_count(classes, tmp_path):
+    samples, names = spotted(4), ("surface", *(f"class {i}" for i in range(1, classes)))
+    masks = [mask.clamp(max=classes - 1).clone() for mask in samples.masks]
+    masks[0][:5] = 255
+    counts = torch.stack([pixel_counts(mask) for mask in masks])
+    dataset = segmentation_dataset("ignored", {"train": MaskedTensors(samples.pictures, masks, counts)}, names)
+
+    again = masked_folder(save_dataset(dataset, tmp_path / "saved"), classes=names).split("train")
+
+    assert all(torch.equal(again.mask(i), mask) for i, mask in enumerate(masks))

@@ -28,6 +28,9 @@ COLORS: tuple[Color, ...] = (
 )  # fmt: skip
 """Colours of the classes where a dataset brings none; the first is the background's. They repeat after the last."""
 
+GREY: Color = (128, 128, 128)
+"""What pixels that do not count are drawn in."""
+
 
 def default_colors(classes: int) -> tuple[Color, ...]:
     """A colour for each of `classes` classes."""
@@ -223,9 +226,16 @@ def _packed(colors: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
+def whole_palette(colors: Sequence[Color]) -> bytes:
+    """A palette of all 256 values for a mask file, grey at 255: Pillow packs the values of a shorter one into as few bits as its colours need,
+    and 255 would come out as a class."""
+    table = (*colors, *default_colors(IGNORE)[len(colors) :], GREY)
+    return bytes(value for color in table for value in color)
+
+
 def colored(mask: Tensor, colors: Sequence[Color]) -> Tensor:
     """A mask uint8 [height, width] as a picture, uint8 [3, height, width]; ignored pixels are grey."""
-    table = torch.full((256, 3), 128, dtype=torch.uint8)
+    table = torch.tensor(GREY, dtype=torch.uint8).repeat(256, 1)
     table[: len(colors)] = torch.tensor(colors, dtype=torch.uint8)
     return table[mask.long()].permute(2, 0, 1)
 
