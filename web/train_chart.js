@@ -6,11 +6,11 @@ import { Chart } from "./chart/chart.mjs";
 import { isBusy } from "./chart/frame.mjs";
 import { nodeAt, placesOf } from "./chart/places.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 
 const HEIGHT = 250;
 const TRAINS = ["VisionsmithTrain", "VisionsmithTrainLora", "VisionsmithTrainDreamBooth", "VisionsmithExperiment"];
 const ENDINGS = ["execution_success", "execution_error", "execution_interrupted"];
-const STOP = "Stop training after this step, and go on with the best weights";
 
 /** @type {WeakMap<any, Chart>} */
 const charts = new WeakMap();
@@ -83,12 +83,18 @@ function leaveTextsOut() {
 
 const stopAll = () => void post("charts/stop", {});
 
+/** The button of the action bar; it comes once the person's language is known. */
+function addButton() {
+  const tooltip = t("Stop training after this step, and go on with the best weights");
+  const button = { icon: "icon-[lucide--octagon-pause]", label: t("Stop and keep"), tooltip, class: "visionsmith-stop-training", onClick: stopAll };
+  app.registerExtension({ name: "visionsmith.stopButton", actionBarButtons: [button] });
+}
+
 api.addEventListener("visionsmith.train", ({ detail }) => onTold(detail)); // at once: after a reload events come before `setup`
 
 app.registerExtension({
   name: "visionsmith.trainChart",
-  commands: [{ id: "visionsmith.stopAndKeep", label: STOP, icon: "pi pi-stop-circle", function: stopAll }],
-  actionBarButtons: [{ icon: "icon-[lucide--octagon-pause]", label: "Stop and keep", tooltip: STOP, class: "visionsmith-stop-training", onClick: stopAll }],
+  commands: [{ id: "visionsmith.stopAndKeep", label: "Stop training after this step, and go on with the best weights", icon: "pi pi-stop-circle", function: stopAll }],
 
   setup() {
     addStyle();
@@ -96,6 +102,7 @@ app.registerExtension({
     api.addEventListener("reconnected", ask);
     leaveTextsOut();
     for (const name of ENDINGS) api.addEventListener(name, () => mark(false));
+    addButton();
   },
 
   afterConfigureGraph: ask,

@@ -1,4 +1,5 @@
 /** The chart in one node: takes points as they come, draws at most once a frame, and answers mouse and keyboard. */
+import { t } from "../words/text.mjs";
 import { Curve, nearest } from "./curve.mjs";
 import { Foot, Head, Legend, isBusy } from "./frame.mjs";
 import { MARGIN, elementsOf, panesOf, stepAt, svg, xOf, yOf } from "./plot.mjs";
@@ -6,11 +7,11 @@ import { exact, lastStep, zoomed } from "./scale.mjs";
 
 /**
  * @typedef {import("./curve.mjs").Point} Point
- * @typedef {{run?: string, state: string, line: string, title?: string, notes?: string[], metric?: string, step?: number, steps?: number, points: Point[]}} Told
+ * @typedef {{run?: string, title?: string, notes?: string[], metric?: string, points: Point[]} & import("./words.mjs").Stand} Told
  */
 
 const DRAG = 5; // pixels
-const KEYS = "Arrows: read values, with Shift ten at a time. Plus and minus: zoom. Escape: all of it. L: logarithmic.";
+const keys = () => t("Arrows: read values, with Shift ten at a time. Plus and minus: zoom. Escape: all of it. L: logarithmic.");
 
 export class Chart {
   /** @param {{stop: () => Promise<boolean>, goOn: () => Promise<boolean>}} actions */
@@ -34,7 +35,7 @@ export class Chart {
     this.head = new Head(actions);
     this.legend = new Legend();
     this.foot = new Foot({ log: () => this.toggleLog(), all: () => this.showAll() });
-    this.picture = svg("svg", { class: "plot", tabindex: 0, role: "slider", "aria-label": "Training chart", "aria-description": KEYS });
+    this.picture = svg("svg", { class: "plot", tabindex: 0, role: "slider", "aria-label": t("Training chart"), "aria-description": keys() });
     this.overlay = svg("g", { class: "cursor" });
     this.element.append(this.head.element, this.picture, this.legend.element, this.foot.element);
     this.listen();
@@ -109,7 +110,7 @@ export class Chart {
   describe(found, view) {
     const words = found.map(({ line, value }) => (value ? `${line.label} ${exact(value[1])}` : "")).join(", ");
     const step = Math.round(this.cursor ?? found[0]?.value?.[0] ?? 0);
-    const attributes = { valuemin: Math.round(view[0]), valuemax: Math.round(view[1]), valuenow: step, valuetext: words ? `step ${step}: ${words}` : "nothing yet" };
+    const attributes = { valuemin: Math.round(view[0]), valuemax: Math.round(view[1]), valuenow: step, valuetext: words ? `${t("step {step}", { step })}: ${words}` : t("nothing yet") };
     for (const [name, value] of Object.entries(attributes)) this.picture.setAttribute(`aria-${name}`, String(value));
   }
 

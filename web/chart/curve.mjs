@@ -1,3 +1,5 @@
+import { t } from "../words/text.mjs";
+
 /**
  * What a chart shows, without a page: points as they come, bounded, and the lines that are drawn of them.
  * @typedef {[step: number, train: number|null, val: number|null, metric: number|null]} Point as the server tells them
@@ -39,10 +41,10 @@ export class Curve {
     const train = this.steps.length >= this.epochs.length ? this.steps : this.epochs; // where epochs are shorter than the time between two events
     /** @type {Line[]} */
     const lines = [
-      { key: "train", label: "train loss", pane: "loss", values: valuesOf(train, 1) },
-      { key: "val", label: "val loss", pane: "loss", values: valuesOf(this.epochs, 2) },
+      { key: "train", label: t("train loss"), pane: "loss", values: valuesOf(train, 1) },
+      { key: "val", label: t("val loss"), pane: "loss", values: valuesOf(this.epochs, 2) },
     ];
-    if (metric !== "loss") lines.push({ key: "metric", label: `val ${metric}`, pane: "metric", values: valuesOf(this.epochs, 3) });
+    if (metric !== "loss") lines.push({ key: "metric", label: t("val {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 3) });
     return lines.filter((line) => line.values.length);
   }
 }

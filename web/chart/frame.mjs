@@ -1,5 +1,7 @@
 /** What stands above and below the plot: how it goes, the buttons, and the values that are read off. */
+import { t } from "../words/text.mjs";
 import { exact, short } from "./scale.mjs";
+import { lineOf } from "./words.mjs";
 
 const BUSY = ["preparing", "running", "validating", "sampling", "stopping"];
 /** Whether a training in this state is at work. @param {string} state */
@@ -27,11 +29,11 @@ export class Head {
     this.element.className = "head";
     this.status = document.createElement("span");
     this.status.className = "status";
-    this.status.textContent = "The chart appears here while training.";
+    this.status.textContent = t("The chart appears here while training.");
     this.spoken = document.createElement("span"); // for screen readers: when it begins and how it ends, not four times a second
     this.spoken.className = "visionsmith-announcer";
     this.spoken.setAttribute("role", "status");
-    this.stop = button("Stop and keep", "End training after this step, and go on with the best weights", () => this.act(stop, goOn));
+    this.stop = button("", "", () => this.act(stop, goOn));
     this.stop.className = "stop";
     this.element.append(this.status, this.spoken, this.stop);
     this.state = "";
@@ -46,19 +48,24 @@ export class Head {
   }
 
   /** @param {import("./chart.mjs").Told} told */
-  say({ state, line, title }) {
+  say(told) {
+    const { state, title } = told;
+    const line = lineOf(told);
     this.status.textContent = this.status.title = title ? `${title} · ${line}` : line;
     if (state === this.state) return;
-    if (!isBusy(state) || !isBusy(this.state)) this.spoken.textContent = isBusy(state) ? "Training" : `Training ${line}`;
+    if (!isBusy(state) || !isBusy(this.state)) this.spoken.textContent = isBusy(state) ? t("Training") : t("Training {line}", { line });
     this.state = state;
     this.offer();
   }
 
   /** Show the one button that makes sense now; its place stays taken. */
   offer() {
-    const [label, title] = this.state === "stopped" ? ["Go on", "Train on where it was stopped, and run the workflow"] : ["Stop and keep", "End training after this step, and go on with the best weights"];
+    const words =
+      this.state === "stopped"
+        ? { textContent: t("Go on"), title: t("Train on where it was stopped, and run the workflow") }
+        : { textContent: t("Stop and keep"), title: t("End training after this step, and go on with the best weights") };
     const offered = this.state === "stopped" || (isBusy(this.state) && this.state !== "preparing");
-    Object.assign(this.stop, { textContent: label, title, disabled: this.state === "stopping" });
+    Object.assign(this.stop, words, { disabled: this.state === "stopping" });
     this.stop.style.visibility = offered ? "visible" : "hidden";
   }
 }
@@ -82,14 +89,14 @@ export class Legend {
 
   /** @param {{line: import("./curve.mjs").Line, value: import("./curve.mjs").Value | undefined}[]} found @param {number | null} cursor */
   say(found, cursor) {
-    this.step.textContent = cursor === null ? "" : `step ${short(Math.round(cursor))}`;
+    this.step.textContent = cursor === null ? "" : t("step {step}", { step: short(Math.round(cursor)) });
     for (const { key, entry, label, value } of this.entries) {
       const one = found.find(({ line }) => line.key === key);
       entry.hidden = !one;
       if (!one) continue;
       label.textContent = one.line.label;
       value.textContent = one.value ? exact(one.value[1]) : "";
-      entry.title = one.value ? `${one.line.label} at step ${short(one.value[0])}` : "";
+      entry.title = one.value ? t("{label} at step {step}", { label: one.line.label, step: short(one.value[0]) }) : "";
     }
   }
 }
@@ -102,8 +109,8 @@ export class Foot {
     this.element.className = "head";
     this.notes = document.createElement("span");
     this.notes.className = "notes";
-    this.log = button("log", "Logarithmic scale of the loss (L)", log);
-    this.all = button("all", "Show all steps (Escape, or a double click)", all);
+    this.log = button(t("log"), t("Logarithmic scale of the loss (L)"), log);
+    this.all = button(t("all"), t("Show all steps (Escape, or a double click)"), all);
     this.element.append(this.notes, this.log, this.all);
   }
 

@@ -1,4 +1,5 @@
 /** Draws a chart as SVG: the losses above, the metric below where there is one, steps along both. */
+import { t } from "../words/text.mjs";
 import { drawn } from "./curve.mjs";
 import { linearTicks, place, scaleFor, short, ticks } from "./scale.mjs";
 
@@ -80,7 +81,7 @@ function* axes(drawing, panes) {
     yield svg("line", { x1: x, x2: x, y1: low, y2: low + 3, class: "axis" });
     yield svg("text", { x, y: height - 4, "text-anchor": "middle" }, short(step));
   }
-  yield svg("text", { x: right, y: height - 4, "text-anchor": "end", class: "unit" }, "step");
+  yield svg("text", { x: right, y: height - 4, "text-anchor": "end", class: "unit" }, t("step"));
 }
 
 /** A line, and dots where validations are few enough to tell apart. @param {Drawing} drawing @param {Pane} pane @param {Line} line */

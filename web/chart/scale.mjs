@@ -1,4 +1,5 @@
 /** Axes without a page: where values lie, which numbers stand beside an axis, and how they are written. */
+import { whole } from "../words/text.mjs";
 
 /** @typedef {{low: number, high: number, log: boolean}} Scale */
 
@@ -70,7 +71,7 @@ export function lastStep(step, steps, runs) {
 export function short(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1000 && size < 1e6 && Number.isInteger(value)) return value.toLocaleString("en");
+  if (size >= 1000 && size < 1e6 && Number.isInteger(value)) return whole(value);
   return size >= 1000 || size < 0.001 ? value.toExponential(1) : String(Number(value.toPrecision(3)));
 }
 
