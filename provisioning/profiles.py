@@ -13,20 +13,23 @@ from .errors import ManifestError
 
 @dataclass(frozen=True)
 class Profile:
-    """A kind of machine: places to look for ComfyUI, and for its Python ("{comfyui}" is the folder that was found)."""
+    """A kind of machine: places to look for ComfyUI, and for its Python (below the folder that was found, * is any name; or absolute)."""
 
     comfyui: tuple[str, ...]
     python: tuple[str, ...]
 
 
+OWN = (".venv/bin/python", "venv/bin/python")
 PROFILES = {
-    "vast": Profile(("{workspace}/ComfyUI", "/workspace/ComfyUI", "/opt/workspace-internal/ComfyUI"), ("/venv/main/bin/python",)),
+    "vast": Profile(
+        ("{workspace}/ComfyUI", "/workspace/ComfyUI", "/opt/workspace-internal/ComfyUI"), ("/venv/main/bin/python", *OWN)
+    ),
     "runpod": Profile(
         ("{workspace}/runpod-slim/ComfyUI", "{workspace}/ComfyUI", "{workspace}/madapps/ComfyUI"),
-        ("{comfyui}/.venv/bin/python", "{comfyui}/venv/bin/python", "/opt/venv/bin/python"),
+        (".venv-*/bin/python", *OWN, "/opt/venv/bin/python"),  # .venv-cu128 in newer images
     ),
     "docker": Profile(("/opt/ComfyUI",), ("/opt/venv/bin/python",)),
-    "local": Profile((".",), ("{comfyui}/.venv/bin/python", "{comfyui}/venv/bin/python")),
+    "local": Profile((".",), OWN),
 }  # fmt: skip
 
 
@@ -68,7 +71,12 @@ def machine(profile: str, comfyui: str = "", python: str = "", environment: Mapp
             f"there is no folder {' or '.join(places)}; name ComfyUI's folder with --comfyui or in COMFYUI_PATH."
         )
     found = found.resolve()
-    pythons = [python] if python else [place.format(comfyui=found) for place in known.python]
-    return Machine(
-        found, next((place for place in pythons if Path(place).is_file()), python or sys.executable), profile
-    )
+    pythons = [python] if python else [path for place in known.python for path in _files(found, place)]
+    return Machine(found, str(next(iter(pythons), sys.executable)), profile)
+
+
+def _files(comfyui: Path, place: str) -> list[Path]:
+    """The files of a place: an absolute path, or a pattern below ComfyUI's folder."""
+    if Path(place).is_absolute():
+        return [Path(place)] if Path(place).is_file() else []
+    return sorted(comfyui.glob(place))

@@ -26,7 +26,13 @@ STAMP = "visionsmith-requirements.json"
 BEGUN = "visionsmith-update"
 """In .git of a package of nodes while it is brought to another commit: what is half-done there is ours, and nobody's change."""
 APT = "apt-get install -y --no-install-recommends"
-CONFIGURE = "dpkg --configure -a"
+REPAIRS = {
+    "dpkg --configure -a": "dpkg --configure -a",  # an installation that was killed; apt refuses everything until then
+    "Unable to locate package": "apt-get update",  # images come without apt's lists, or with old ones
+    "has no installation candidate": "apt-get update",
+    "Failed to fetch": "apt-get update",
+}
+"""What apt says, and what puts it in order."""
 LONGEST = 3600.0
 """Seconds that a program may take."""
 
@@ -82,19 +88,19 @@ def apt(manifest: Manifest, dry: bool) -> list[Result]:
     if dry:
         return [Result("apt", "would install", ", ".join(missing))]
     command = shlex.split(os.environ.get("APT_INSTALL") or APT)
-    before = (
-        ["sudo"] if os.name == "posix" and os.geteuid() != 0 and shutil.which("sudo") and command[0] != "sudo" else []
-    )
+    root = os.name != "posix" or os.geteuid() == 0
+    sudo = ["sudo"] if not root and shutil.which("sudo") and command[0] != "sudo" else []
     try:
         try:
-            run([*before, *command, *missing])
+            run([*sudo, *command, *missing])
         except RuntimeError as error:
-            if CONFIGURE not in str(error):
+            repair = next((repair for told, repair in REPAIRS.items() if told in str(error)), "")
+            if not repair:
                 raise
-            run([*before, *CONFIGURE.split()])  # an installation that was killed; apt refuses everything until then
-            run([*before, *command, *missing])
+            run([*sudo, *repair.split()])
+            run([*sudo, *command, *missing])
     except RuntimeError as error:
-        return [Result("apt", "failed", f"{', '.join(missing)}: {error}; run apt-get update, or install them by hand")]
+        return [Result("apt", "failed", f"{', '.join(missing)}: {error}; install them by hand")]
     return [Result("apt", "installed", ", ".join(missing))]
 
 
@@ -180,6 +186,8 @@ def python_packages(manifest: Manifest, machine: Machine, dry: bool, say: Say) -
     try:
         stamp, torch = _python(machine)
         key = hashlib.sha256("\n".join(sorted(wanted)).encode()).hexdigest()
+        if "torch" not in torch:
+            raise RuntimeError(f"{machine.python} has no torch, so it is not ComfyUI's Python; name that with --python")
         if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")).get("key") == key:
             return [Result("pip", "in place", f"{len(wanted)} requirements")]
         if dry:

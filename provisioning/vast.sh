@@ -7,7 +7,10 @@
 #   VISIONSMITH_PROFILE   vast, runpod or docker (default: what the machine looks like)
 #   VISIONSMITH_OPTIONS   options where none can be typed, such as "--only sam3,lama --dry-run"
 (
-  set -u
+  set -u +fC # what a sourcing shell chose for itself does not hold in here
+  shopt -u failglob nullglob
+  unset CDPATH
+  IFS=$' \t\n'
   repository="${VISIONSMITH_REPOSITORY:-https://github.com/visionsmith/visionsmith}"
   ref="${VISIONSMITH_REF:-main}"
   workspace="${WORKSPACE:-/workspace}"
@@ -29,23 +32,36 @@
   # A token belongs to no program but the one that downloads.
   plain() { env -u HF_TOKEN -u CIVITAI_TOKEN GIT_TERMINAL_PROMPT=0 "$@"; }
 
-  comfyui="${COMFYUI_PATH:-}"
-  for place in "$workspace/ComfyUI" "$workspace/runpod-slim/ComfyUI" /opt/workspace-internal/ComfyUI /opt/ComfyUI; do
-    [[ -n $comfyui ]] || { [[ ! -d $place ]] || comfyui="$place"; }
+  # ComfyUI: the folder that is named, the one that this file lies in or that we are in, or where images have it.
+  here="$(dirname "${BASH_SOURCE[0]:-/nowhere/x}")"
+  comfyui="${COMFYUI_PATH:-}" before=""
+  for word in ${options[@]+"${options[@]}"}; do
+    if [[ $before == --comfyui ]]; then comfyui="$word"; elif [[ $word == --comfyui=* ]]; then comfyui="${word#*=}"; fi
+    before="$word"
+  done
+  for place in "$here/../../.." "$PWD"; do
+    if [[ -z $comfyui && -d $place/custom_nodes ]]; then comfyui="$(cd "$place" && pwd)"; fi
+  done
+  for place in "$workspace"/{,runpod-slim/,madapps/}ComfyUI /opt/workspace-internal/ComfyUI /opt/ComfyUI; do
+    if [[ -z $comfyui && -d $place ]]; then comfyui="$place"; fi
   done
   if [[ ! -d $comfyui ]]; then
-    echo "Visionsmith: there is no ComfyUI in $workspace; name its folder in COMFYUI_PATH" >&2
+    echo "Visionsmith: there is no ComfyUI in ${comfyui:-$workspace}; name its folder in COMFYUI_PATH" >&2
     exit 2
   fi
 
   # Where this package is: around this file, among ComfyUI's nodes, or cloned now.
   package=""
-  for place in "$(dirname "${BASH_SOURCE[0]:-/nowhere/x}")/.." "$comfyui"/custom_nodes/*; do
+  for place in "$here/.." "$comfyui"/custom_nodes/*; do
     if [[ -z $package && -f $place/provisioning/manifest.toml && $place != *.disabled ]]; then package="$(cd "$place" && pwd)"; fi
   done
   if [[ -z $package ]]; then
     package="$comfyui/custom_nodes/visionsmith"
     part="$package.part.disabled" # ComfyUI does not load what ends in .disabled
+    if ! command -v git >/dev/null; then
+      echo "Visionsmith: git is needed to clone it; install git (apt-get install git) and run again" >&2
+      exit 2
+    fi
     echo "Visionsmith: cloning $ref into $package"
     rm -rf "$part"
     if ! { plain git init --quiet "$part" && plain git -C "$part" remote add origin "$repository" &&

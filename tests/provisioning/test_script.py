@@ -59,6 +59,30 @@ def test_the_arguments_of_a_sourcing_shell_are_not_its_options(shell, comfyui):
     assert (comfyui / "user/default/workflows/visionsmith/digits-classifier.json").is_file(), done.stdout + done.stderr
 
 
+def test_settings_of_a_sourcing_shell_do_not_hold_in_it(shell, comfyui):
+    lines = 'IFS=,; set -fC; shopt -s failglob; CDPATH=/; . "$SCRIPT"; echo code $?'
+    for _ in range(2):  # the second time the package is there to be found
+        done = shell(lines, VISIONSMITH_OPTIONS="--only workflows")
+        assert done.stdout.splitlines()[-1] == "code 0", done.stdout + done.stderr
+    assert [path.name for path in (comfyui / "custom_nodes").iterdir()] == ["visionsmith"]
+    assert not list((comfyui / "custom_nodes" / "visionsmith").glob("*.disabled"))
+
+
+@pytest.mark.parametrize("way", ["around the script", "current folder", "option"])
+def test_it_finds_comfyui(shell, comfyui, published, tmp_path, way):
+    """Where no variable names it: below custom_nodes, in ComfyUI's folder, or by its own option."""
+    package = comfyui / "custom_nodes" / "visionsmith"
+    shutil.copytree(published, package)
+    lines = {
+        "around the script": f'bash "{package}/provisioning/vast.sh" --only workflows',
+        "current folder": 'cd ComfyUI && bash "$SCRIPT" --only workflows',
+        "option": 'bash "$SCRIPT" --comfyui ComfyUI --only workflows',
+    }[way]
+    done = shell(lines, WORKSPACE=str(tmp_path / "none"), AUTO_UPDATE="false")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (comfyui / "user/default/workflows/visionsmith/digits-classifier.json").is_file()
+
+
 def test_the_exit_code_tells(shell, comfyui):
     wrong = {"VISIONSMITH_OPTIONS": "--only nothing"}
     assert shell('. "$SCRIPT"; echo code $?', **wrong).stdout.splitlines()[-1] == "code 2"
@@ -67,7 +91,7 @@ def test_the_exit_code_tells(shell, comfyui):
     assert shell('set -e; bash "$SCRIPT"; echo alive', **wrong).returncode == 2
     assert shell('set -e; . "$SCRIPT"; echo alive', **wrong).stdout.splitlines()[-1] == "alive"  # it is not ended
     assert shell('bash -s -- --only nothing <"$SCRIPT"').returncode == 2
-    assert shell('bash "$SCRIPT" --dry-run').returncode == 0
+    assert shell(f'bash "$SCRIPT" --dry-run --python "{sys.executable}"').returncode == 0
 
 
 def test_it_can_be_switched_off(shell, comfyui, tmp_path):
@@ -122,16 +146,20 @@ def test_it_knows_what_machine_it_is_on(shell, machine, profile):
 
 APT = """#!/bin/sh
 echo "$*" >>"$LOG"
-if [ -e "$BROKEN" ]; then echo "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem." >&2; exit 100; fi
+if [ -e "$BROKEN" ]; then cat "$BROKEN" >&2; exit 100; fi
 """
-DPKG = '#!/bin/sh\n[ "$*" = "--configure -a" ] && rm -f "$BROKEN"\n'
+MEND = '#!/bin/sh\ncase "$*" in "--configure -a") grep -q configure "$BROKEN" ;; update) grep -q locate "$BROKEN" ;; esac && rm -f "$BROKEN"\n'
+SAID = [
+    "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem.",
+    "E: Unable to locate package no-such-program",  # images come without apt's lists
+]
 
 
 def test_system_packages_by_the_command_of_the_machine(shell, tmp_path):
-    """APT_INSTALL is asked for what is missing only, as root; what a killed installation left is put in order first."""
+    """APT_INSTALL is asked for what is missing only, as root; what a killed installation left or an image lacks is mended first."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name, text in (("install", APT), ("dpkg", DPKG), ("sudo", '#!/bin/sh\nexec "$@"\n')):
+    for name, text in (("install", APT), ("dpkg", MEND), ("apt-get", MEND), ("sudo", '#!/bin/sh\nexec "$@"\n')):
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     manifest = write(tmp_path, head='apt = ["git", "no-such-program"]\n')
@@ -142,13 +170,13 @@ def test_system_packages_by_the_command_of_the_machine(shell, tmp_path):
         "LOG": str(tmp_path / "log"),
         "BROKEN": str(tmp_path / "broken"),
     }
-    for broken in (False, True):
+    for said in ("", *SAID):
         (tmp_path / "log").unlink(missing_ok=True)
-        if broken:
-            (tmp_path / "broken").touch()
+        if said:
+            (tmp_path / "broken").write_text(said)
         done = shell('. "$SCRIPT"', **environment)
         assert rows(done.stdout)["apt"] == "installed  no-such-program", done.stdout + done.stderr
-        assert (tmp_path / "log").read_text() == "-y no-such-program\n" * (2 if broken else 1)
+        assert (tmp_path / "log").read_text() == "-y no-such-program\n" * (2 if said else 1)
     dry = shell('. "$SCRIPT"', **{**environment, "VISIONSMITH_OPTIONS": f"--only apt --dry-run --manifest {manifest}"})
     assert rows(dry.stdout)["apt"] == "would install  no-such-program"
 
@@ -256,8 +284,6 @@ def test_python_packages_and_torch_that_stays(shell, comfyui, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", comfyui / ".venv"], check=True)
     python = comfyui / ".venv/bin/python"
     library = next((comfyui / ".venv/lib").glob("python*/site-packages"))
-    (library / "torch-1.5.dist-info").mkdir()
-    (library / "torch-1.5.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.5\n")
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheels), "PIP_CONFIG_FILE": os.devnull}
 
     def install(*names):
@@ -265,6 +291,11 @@ def test_python_packages_and_torch_that_stays(shell, comfyui, tmp_path):
         lines = 'bash "$SCRIPT" --only pip --python "$PYTHON" --manifest "$MANIFEST"'
         done = shell(lines, MANIFEST=str(manifest), PYTHON=str(python), **pip)
         return done.returncode, rows(done.stdout)["pip"]
+
+    code, told = install("smallone")
+    assert code == 1 and "has no torch, so it is not ComfyUI's Python" in told  # nothing goes into just any Python
+    (library / "torch-1.5.dist-info").mkdir()
+    (library / "torch-1.5.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.5\n")
 
     assert install("smallone") == (0, "installed  1 requirements")
     subprocess.run([python, "-c", "import smallone"], check=True)
