@@ -1,7 +1,8 @@
 """Charts of trainings as the canvas draws them: of those that run, and of those that a node ran before, found again on disk.
 
-A chart is a table: `line` (how it goes, in words), `notes` (warnings, and where the run is), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best epoch, 0 for none), and `points`, each [step, training loss or
-None, validation loss or None, metric or None]. It never has more than `MOST_POINTS` of them with a validation and as many without.
+A chart is a table: `notes` (warnings, and where the run is), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best
+epoch, 0 for none), and `points`, each [step, training loss or None, validation loss or None, metric or None]. It never has
+more than `MOST_POINTS` of them with a validation and as many without. The page puts it into words, in the person's language.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ def run_chart(run: Run) -> dict[str, Any]:
     epochs = [(epoch.step, epoch.train_loss, epoch.val_loss, epoch.metric) for epoch in run.history]
     chart = {"state": _left(run.state), "metric": run.metric, "best": run.best_epoch, "step": last}
     chart |= {"steps": run.steps or last, "epochs": run.epochs or len(run.history)}
-    chart |= {"line": line(chart), "notes": [*run.warnings, _place(run.folder)]}
+    chart["notes"] = [*run.warnings, _place(run.folder)]
     return {**chart, "points": written([*thin(losses), *thin(epochs)])}
 
 
@@ -150,7 +151,7 @@ def finetune_chart(run: FinetuneRun) -> dict[str, Any]:
     points = thin([(step, loss, None, None) for step, loss in run.curve])
     chart = {"state": _left(run.state), "metric": "loss", "best": 0, "step": run.step, "epochs": max(1, epochs)}
     chart["steps"] = run.step if run.state == "done" else max(run.step, how["steps"])
-    chart |= {"line": line(chart), "notes": [*run.settings["warnings"], _place(run.folder)]}
+    chart["notes"] = [*run.settings["warnings"], _place(run.folder)]
     return {**chart, "points": written(points)}
 
 
@@ -163,28 +164,6 @@ def _place(folder: Path) -> str:
 def _left(state: str) -> str:
     """What a run on disk that says it is running is to a person: one that was cancelled, or whose server is gone."""
     return "interrupted" if state == "running" else state
-
-
-def line(chart: dict[str, Any]) -> str:
-    """How a training goes, in one line."""
-    state, of = chart["state"], f"step {chart.get('step', 0):,} of {chart.get('steps', 0):,}"
-    best = f" · best epoch {chart['best']}" if chart.get("best") else ""
-    match state:
-        case "running" | "validating" | "sampling":
-            speed, left = chart.get("speed"), chart.get("left")
-            parts = [f"epoch {chart['epoch']:,} of {chart['epochs']:,}"]
-            parts += [f"{speed:,.0f} samples/s" if speed >= 10 else f"{speed:.2g} samples/s"] if speed else []
-            parts += [f"{clock(left)} left"] if left is not None else []
-            return " · ".join(parts if state == "running" else [state, *parts])
-        case "preparing":
-            return f"preparing, {of.removeprefix('step ')}" if chart.get("steps", 0) > 1 else "preparing"
-        case "stopping":
-            return "stopping after this step, to go on with the best weights"
-        case "done" | "stopped early":
-            return f"{state} · {best.removeprefix(' · ')} of {chart['epochs']:,}" if best else f"{state} · {of}"
-        case "cancelled" | "failed" | "interrupted":
-            return f"{state} at {of} · queue it again to go on"
-    return f"{state} at {of}{best}"
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:

@@ -143,8 +143,7 @@ class Live:
 
     def _told(self) -> dict[str, Any]:
         known = {"node": self.node_id, "workflow": self.workflow, "run": self.run, "title": self.title}
-        told = {**known, "state": self.state, "metric": self.metric, "speed": float(f"{self.speed:.4g}"), **self.stand}
-        return {**told, "line": charts.line(told)}
+        return {**known, "state": self.state, "metric": self.metric, "speed": float(f"{self.speed:.4g}"), **self.stand}
 
     def _send(self) -> None:
         points = self.fresh if len(self.fresh) > charts.MOST_POINTS else charts.thin(self.fresh, MOST_AT_ONCE)
