@@ -1,8 +1,8 @@
 """Losses that judge every row or every pixel by itself, and average.
 
 All take outputs [batch, classes] or maps of them [batch, classes, height, width]. Targets are class numbers, int64 [batch] or
-[batch, height, width]; rows also go with soft targets, float [batch, classes]. In maps, pixels of class `IGNORE` do not count, and a batch
-that has no others gives 0, with a gradient of 0. Rows know no such number: 255 is an ordinary class there.
+[batch, height, width]; rows also go with soft targets, float [batch, classes]. In maps, pixels of class `IGNORE` do not count. Rows know no
+such number: 255 is an ordinary class there. A batch in which nothing counts, or only classes of weight 0, gives 0, with a gradient of 0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .transforms import IGNORE
+
+NOBODY = -100  # what torch leaves out by default, and no class number
 
 
 def per_class(numbers: tuple[float, ...]) -> Tensor | None:
@@ -24,6 +26,16 @@ def fitted(factors: Tensor | None, outputs: Tensor) -> Tensor | None:
     if factors is None:
         return None
     return F.pad(factors.to(outputs.dtype), (0, outputs.shape[1] - len(factors)), value=1.0)
+
+
+def widened(outputs: Tensor) -> Tensor:
+    """Outputs in float32 at least: a sum over the pixels of a batch is more than half precision can hold (65,504)."""
+    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
+
+
+def as_wide(targets: Tensor, outputs: Tensor) -> Tensor:
+    """Soft targets [batch, classes] with a 0 for every output that no class uses."""
+    return F.pad(targets.to(outputs.dtype), (0, outputs.shape[1] - targets.shape[1]))
 
 
 def counting(outputs: Tensor, targets: Tensor) -> Tensor | None:
@@ -43,13 +55,15 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
-        weight = fitted(self.weight, logits)
-        if logits.dim() == 2 or targets.is_floating_point():
-            return F.cross_entropy(logits, targets, weight, label_smoothing=self.label_smoothing)
+        logits = widened(logits)
+        weight, smoothing = fitted(self.weight, logits), self.label_smoothing
+        if targets.is_floating_point():
+            return F.cross_entropy(logits, as_wide(targets, logits), weight, label_smoothing=smoothing)
+        ignored = NOBODY if logits.dim() == 2 else IGNORE
         total = F.cross_entropy(
-            logits, targets, weight, ignore_index=IGNORE, reduction="sum", label_smoothing=self.label_smoothing
+            logits, targets, weight, ignore_index=ignored, reduction="sum", label_smoothing=smoothing
         )
-        return total / _weight_of(targets, weight)
+        return total / _weight_of(targets, weight, counting(logits, targets))
 
 
 class NegativeLogLikelihood(nn.Module):
@@ -60,12 +74,13 @@ class NegativeLogLikelihood(nn.Module):
         self.register_buffer("weight", per_class(class_weights))
 
     def forward(self, log_p: Tensor, targets: Tensor) -> Tensor:
+        log_p = widened(log_p)
         weight = fitted(self.weight, log_p)
         if targets.is_floating_point():
-            return -(targets * log_p * (1 if weight is None else weight)).sum(1).mean()
-        if log_p.dim() == 2:
-            return F.nll_loss(log_p, targets, weight)
-        return F.nll_loss(log_p, targets, weight, ignore_index=IGNORE, reduction="sum") / _weight_of(targets, weight)
+            return -(as_wide(targets, log_p) * log_p * (1 if weight is None else weight)).sum(1).mean()
+        ignored = NOBODY if log_p.dim() == 2 else IGNORE
+        total = F.nll_loss(log_p, targets, weight, ignore_index=ignored, reduction="sum")
+        return total / _weight_of(targets, weight, counting(log_p, targets))
 
 
 class Focal(nn.Module):
@@ -80,10 +95,11 @@ class Focal(nn.Module):
         self.register_buffer("alpha", per_class(alpha))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        logits = widened(logits)
         alpha = fitted(self.alpha, logits)
         if targets.is_floating_point():
             loss = self._focused(-logits.log_softmax(1)) * (1 if alpha is None else alpha)
-            return (loss * targets).sum(1).mean()
+            return (loss * as_wide(targets, logits)).sum(1).mean()
         valid = counting(logits, targets)
         known = targets if valid is None else targets.where(valid, 0)
         loss = self._focused(F.cross_entropy(logits, known, reduction="none"))
@@ -103,8 +119,9 @@ class BinaryCrossEntropy(nn.Module):
         self.register_buffer("weight", per_class(class_weights))
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        logits = widened(logits)
         if targets.is_floating_point():
-            return F.binary_cross_entropy_with_logits(logits, targets, fitted(self.weight, logits))
+            return self._soft(logits, targets.to(logits.dtype))
         valid = counting(logits, targets)
         along = (-1, *(1,) * (logits.dim() - 2))
         if logits.shape[1] == 1:
@@ -116,15 +133,22 @@ class BinaryCrossEntropy(nn.Module):
         loss = F.binary_cross_entropy_with_logits(logits, truth.to(logits.dtype), weight, reduction="none")
         return _mean(loss, None if valid is None else valid[:, None].expand_as(loss))
 
+    def _soft(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if logits.shape[1] > 1:
+            return F.binary_cross_entropy_with_logits(logits, as_wide(targets, logits), fitted(self.weight, logits))
+        costs = torch.cat((F.softplus(logits), F.softplus(-logits)), 1)  # −log p of no and of yes
+        return (targets * costs * (1 if self.weight is None else self.weight)).sum(1).mean()
+
 
 def _mean(loss: Tensor, valid: Tensor | None) -> Tensor:
     """The mean over what counts; 0 where nothing does."""
     return loss.mean() if valid is None else loss.where(valid, 0).sum() / valid.sum().clamp(min=1)
 
 
-def _weight_of(targets: Tensor, weight: Tensor | None) -> Tensor:
-    """The weights of all pixels that count in sum, never 0, so that a sum of nothing divided by it is 0."""
-    valid = targets != IGNORE
-    if weight is None:
-        return valid.sum().clamp(min=1)
-    return weight[targets.where(valid, 0)].where(valid, 0).sum().clamp(min=torch.finfo(weight.dtype).tiny)
+def _weight_of(targets: Tensor, weight: Tensor | None, valid: Tensor | None) -> Tensor:
+    """What a sum is divided by: the weights of everything that counts. Infinite where that is nothing, so that the quotient is 0."""
+    weights = (
+        torch.ones_like(targets) if weight is None else weight[targets if valid is None else targets.where(valid, 0)]
+    )
+    whole = (weights if valid is None else weights.where(valid, 0)).sum()
+    return whole.where(whole > 0, torch.inf)

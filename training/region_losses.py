@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .class_losses import fitted, per_class
+from .class_losses import fitted, per_class, widened
 from .transforms import IGNORE
 
 SMALLEST = 1e-7
@@ -101,6 +101,7 @@ def _lovasz_extension(errors: Tensor, truth: Tensor) -> Tensor:
 
 def _probabilities_and_truth(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Softmax of the logits, and which pixels are of which class (bool; ignored pixels of none): [batch, classes, height, width] both."""
+    logits = widened(logits)
     if logits.shape[1] == 1:
         logits = torch.cat((torch.zeros_like(logits), logits), 1)
     classes = torch.arange(logits.shape[1], device=logits.device).view(-1, 1, 1)

@@ -151,3 +151,40 @@ def test_widths(digits):
 def test_losses_that_cannot_work(digits, loss, words):
     with pytest.raises(InputError, match=words):
         check_loss(loss, spec(), digits)
+
+
+@pytest.mark.parametrize("name", ["cross entropy", "negative log likelihood", "binary cross entropy", "focal"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_batch_of_classes_without_weight_changes_nothing(name, smoothing):
+    outputs = LOGITS[:4].log_softmax(1).requires_grad_()
+    loss = Loss(name, class_weights=(1.0, 0.0, 0.0), alpha=(1.0, 0.0, 0.0), label_smoothing=smoothing).build()
+    for shape, targets in (((4, 3), torch.ones(4)), ((1, 3, 2, 2), torch.ones(1, 2, 2))):
+        value = loss(outputs.view(shape), targets.long())
+        (gradient,) = torch.autograd.grad(value, outputs)
+
+        assert value.isfinite() and gradient.isfinite().all()
+        if name != "binary cross entropy":  # there the weight is that of the question, not of the sample
+            assert value == 0 and not gradient.any()
+
+
+@pytest.mark.parametrize("name", ["cross entropy", "negative log likelihood", "binary cross entropy", "focal"])
+@pytest.mark.parametrize("weights", [(), (0.3, 0.7)])
+def test_soft_targets_go_with_more_outputs_than_classes(name, weights):
+    targets = TARGETS % 2
+    outputs = LOGITS.log_softmax(1) if name == "negative log likelihood" else LOGITS
+    loss = Loss(name, class_weights=weights, alpha=weights).build()
+    hard = torch.stack([loss(outputs[i : i + 1], targets[i : i + 1]) for i in range(16)])
+    if weights and name in ("cross entropy", "negative log likelihood"):  # a single sample is divided by its own weight
+        hard = hard * torch.tensor(weights)[targets]
+
+    torch.testing.assert_close(loss(outputs, F.one_hot(targets, 2).float()), hard.mean())
+
+
+@pytest.mark.parametrize("weights", [(), (0.3, 0.7)])
+def test_soft_targets_go_with_a_single_output(weights):
+    loss, targets = Loss("binary cross entropy", class_weights=weights).build(), TARGETS % 2
+    soft = F.one_hot(targets, 2).float()
+
+    torch.testing.assert_close(loss(LOGITS[:, :1], soft), loss(LOGITS[:, :1], targets))
+    mixed = loss(LOGITS[:, :1], soft.lerp(soft.flip(0), 0.3))
+    torch.testing.assert_close(mixed, 0.7 * loss(LOGITS[:, :1], soft) + 0.3 * loss(LOGITS[:, :1], soft.flip(0)))

@@ -304,3 +304,16 @@ def test_one_output_for_two_classes_is_accepted():
     assert check_loss(LossSum(((1, Loss("dice")), (1, Loss("binary cross entropy")))), single, cracks) == []
     with pytest.raises(InputError, match="gives 1 channels, but cracks has 2 classes"):
         check_loss(Loss("focal"), single, cracks)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("loss", FOR_MAPS, ids=name_of)
+def test_half_precision_holds_a_batch_of_many_pixels(loss, dtype):
+    logits, targets = maps(batch=1, size=300)  # the sum of 90,000 pixels' losses is above float16's 65,504
+    logits = (logits if loss.title != "negative log likelihood" else logits.log_softmax(1)).to(dtype).requires_grad_()
+
+    value = loss.build()(logits, targets)
+    value.backward()
+
+    torch.testing.assert_close(value, loss.build()(logits.detach().float(), targets))
+    assert logits.grad.isfinite().all()
