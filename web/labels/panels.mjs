@@ -1,11 +1,12 @@
 /** What lies around the picture: the list of pictures, the palette of classes, the page of keys. */
 import { html } from "../views/dom.mjs";
-import { KEYS } from "./keys.mjs";
+import { t } from "../words/text.mjs";
+import { headingWords, KEYS } from "./keys.mjs";
 import { IGNORE } from "./mask.mjs";
 
 /** @typedef {import("./server.mjs").Listed} Listed @typedef {import("./server.mjs").Class} Class */
 
-const FILTERS = { all: "All", unlabelled: "Without a mask", labelled: "With a mask" };
+const filters = () => ({ all: t("All"), unlabelled: t("Without a mask"), labelled: t("With a mask") });
 
 /** The list of pictures with what each has; up and down go through it. */
 export class PictureList {
@@ -15,10 +16,10 @@ export class PictureList {
     /** @type {HTMLLIElement[]} */
     this.items = [];
     this.count = html("span", { class: "visionsmith-label-count" });
-    this.filter = html("select", { "aria-label": "Pictures in the list", onchange: () => this.refilter() });
-    for (const [value, text] of Object.entries(FILTERS)) this.filter.append(html("option", { value }, text));
-    this.list = html("ul", { role: "listbox", tabindex: 0, "aria-label": "Pictures", onkeydown: (/** @type {KeyboardEvent} */ event) => this.onKey(event) });
-    this.element = html("nav", { class: "visionsmith-label-pictures", "aria-label": "Pictures" }, html("div", { class: "visionsmith-label-heading" }, this.filter, this.count), this.list);
+    this.filter = html("select", { "aria-label": t("Pictures in the list"), onchange: () => this.refilter() });
+    for (const [value, text] of Object.entries(filters())) this.filter.append(html("option", { value }, text));
+    this.list = html("ul", { role: "listbox", tabindex: 0, "aria-label": t("Pictures"), onkeydown: (/** @type {KeyboardEvent} */ event) => this.onKey(event) });
+    this.element = html("nav", { class: "visionsmith-label-pictures", "aria-label": t("Pictures") }, html("div", { class: "visionsmith-label-heading" }, this.filter, this.count), this.list);
     /** @type {Listed[]} */
     this.pictures = [];
     this.open = -1;
@@ -63,9 +64,9 @@ export class PictureList {
     if (item.dataset.state !== state) {
       item.dataset.state = state;
       sign.textContent = { changed: "✎", labelled: "●", unlabelled: "○" }[state];
-      words.textContent = `, ${state}`;
+      words.textContent = `, ${{ changed: t("changed"), labelled: t("labelled"), unlabelled: t("unlabelled") }[state]}`;
       const done = this.pictures.filter((one) => one.labelled).length;
-      this.count.textContent = `${done} of ${this.pictures.length} labelled`;
+      this.count.textContent = t("{some} of {all} labelled", { some: done, all: this.pictures.length });
     }
     const selected = String(index === this.open);
     if (item.getAttribute("aria-selected") !== selected) item.setAttribute("aria-selected", selected);
@@ -100,9 +101,9 @@ export class Palette {
   /** @param {(label: number) => void} onChoose @param {(name: string) => Promise<void>} onAdd rejects with a sentence */
   constructor(onChoose, onAdd) {
     this.onChoose = onChoose;
-    this.buttons = html("div", { role: "group", "aria-label": "Class to paint", class: "visionsmith-label-classes" });
-    this.name = html("input", { type: "text", "aria-label": "Name of another class", placeholder: "another class", maxlength: 60, spellcheck: "false" });
-    const add = html("button", { type: "submit" }, "Add");
+    this.buttons = html("div", { role: "group", "aria-label": t("Class to paint"), class: "visionsmith-label-classes" });
+    this.name = html("input", { type: "text", "aria-label": t("Name of another class"), placeholder: t("another class"), maxlength: 60, spellcheck: "false" });
+    const add = html("button", { type: "submit" }, t("Add"));
     this.form = html("form", { class: "visionsmith-label-add" }, this.name, add);
     this.form.addEventListener("submit", async (event) => {
       event.preventDefault();
@@ -111,14 +112,14 @@ export class Palette {
       await onAdd(name);
       this.name.value = "";
     });
-    this.element = html("div", { class: "visionsmith-label-palette" }, html("div", { class: "visionsmith-label-heading" }, "Classes"), this.buttons, this.form);
+    this.element = html("div", { class: "visionsmith-label-palette" }, html("div", { class: "visionsmith-label-heading" }, t("Classes")), this.buttons, this.form);
     /** @type {Map<number, HTMLButtonElement>} */
     this.byLabel = new Map();
   }
 
   /** @param {Class[]} classes */
   setClasses(classes) {
-    const entries = [...classes.entries(), /** @type {[number, Class]} */ ([IGNORE, { name: "does not count", color: "" }])];
+    const entries = [...classes.entries(), /** @type {[number, Class]} */ ([IGNORE, { name: t("does not count"), color: "" }])];
     this.byLabel = new Map(entries.map(([label, one]) => [label, this.button(label, one)]));
     this.buttons.replaceChildren(...this.byLabel.values());
   }
@@ -129,7 +130,7 @@ export class Palette {
     const swatch = html("span", { class: label === IGNORE ? "visionsmith-label-swatch ignore" : "visionsmith-label-swatch", "aria-hidden": "true" });
     if (color) swatch.style.background = color;
     const number = html("span", { class: "visionsmith-label-key" }, key);
-    const title = `${name}: class ${label}${key ? ` (key ${key})` : ""}`;
+    const title = key ? t("{name}: class {label} (key {key})", { name, label, key }) : t("{name}: class {label}", { name, label });
     return html("button", { type: "button", title, onclick: () => this.onChoose(label) }, swatch, html("span", { class: "visionsmith-label-name" }, name), number);
   }
 
@@ -142,8 +143,8 @@ export class Palette {
 /** The page of keys. @param {() => void} onClose */
 export function helpPage(onClose) {
   const groups = Object.entries(KEYS).map(([heading, keys]) =>
-    html("section", {}, html("h3", {}, heading), html("dl", {}, ...keys.flatMap(({ shown, does }) => [html("dt", {}, html("kbd", {}, shown)), html("dd", {}, does)]))));
-  const close = html("button", { type: "button", class: "visionsmith-main", onclick: onClose }, "Close");
-  const page = html("div", { class: "visionsmith-label-help", role: "region", "aria-label": "Keys", tabindex: 0, hidden: true }, html("h2", {}, "Keys"), html("div", { class: "visionsmith-label-groups" }, ...groups), close);
+    html("section", {}, html("h3", {}, headingWords(heading)), html("dl", {}, ...keys.flatMap(({ shown, does }) => [html("dt", {}, html("kbd", {}, shown())), html("dd", {}, does())]))));
+  const close = html("button", { type: "button", class: "visionsmith-main", onclick: onClose }, t("Close"));
+  const page = html("div", { class: "visionsmith-label-help", role: "region", "aria-label": t("Keys"), tabindex: 0, hidden: true }, html("h2", {}, t("Keys")), html("div", { class: "visionsmith-label-groups" }, ...groups), close);
   return page;
 }
