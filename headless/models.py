@@ -33,7 +33,7 @@ def _add_pack(commands: argparse._SubParsersAction) -> None:
     sub.add_argument(
         "workflow", type=Path, metavar="WORKFLOW.json", help="a workflow, as ComfyUI saved it or in API format"
     )
-    sub.add_argument("--output", type=Path, metavar="FILE.zip", help="default: the workflow's name with .zip")
+    sub.add_argument("--output", type=Path, metavar="FILE.zip", help="default: beside the workflow, with .zip")
     sub.add_argument("--without-networks", action="store_true", help="leave out the networks that it loads")
     add_options(sub, profile="local")
     sub.set_defaults(command=_pack)

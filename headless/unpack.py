@@ -50,6 +50,9 @@ def run(options: argparse.Namespace) -> int:
     """Unpack, say what went where, and fetch or name the models."""
     here = machine(options.profile, options.comfyui)
     about, placed, text = unpack(options.file, here, options.replace)
+    print(f"in {here.comfyui}:")
+    if not here.custom_nodes.is_dir():
+        print("note: that is no folder of ComfyUI; name yours with --comfyui, if there is one")
     for one in placed:
         print(f"{'in place' if one.same else 'placed'}: {one.target.relative_to(here.comfyui)}")
     for model in about["without_address"]:

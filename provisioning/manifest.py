@@ -6,6 +6,7 @@ A manifest may come from a stranger's address, so it can name places below Comfy
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import re
 from dataclasses import dataclass, fields, replace
@@ -90,9 +91,9 @@ class Manifest:
         known = {file.name for file in self.files}
         for name in names:
             if name not in known:
-                raise ManifestError(
-                    f"the manifest has no file called {name}; choose one of {', '.join(sorted(known))}."
-                )
+                near = difflib.get_close_matches(name, [*known, *self.groups], cutoff=0.5)
+                hint = f"did you mean {' or '.join(near)}" if near else "`visionsmith models list` shows what it has"
+                raise ManifestError(f"the manifest has no file or group called {name}; {hint}.")
         for group in groups:
             if group not in self.groups:
                 raise ManifestError(

@@ -40,7 +40,8 @@ def test_what_would_be_fetched(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["get", "nothing"], "the manifest has no file called nothing; choose one of"),
+        (["get", "nothing"], "no file or group called nothing; `visionsmith models list` shows what it has"),
+        (["get", "lamma"], "no file or group called lamma; did you mean lama or "),
         (["list", "--manifest", "none.toml"], "give the path or address of a manifest"),
         (["list", "--comfyui", "/no/such/folder"], "name ComfyUI's folder with --comfyui"),
     ],

@@ -94,6 +94,10 @@ def test_there_and_back(tmp_path, comfyui, other, capsys, make):
 
     assert cli.main(["unpack", str(file), "--comfyui", str(other)]) == 0
     said = capsys.readouterr().out
+    assert said.splitlines()[:2] == [
+        f"in {other.resolve()}:",
+        "note: that is no folder of ComfyUI; name yours with --comfyui, if there is one",
+    ]
     assert f"missing: models/checkpoints/{MODEL} (CreativeML Open RAIL++-M), fetched with --get" in said
     assert json.loads((other / "user/default/workflows/My-workflow-1.json").read_text()) == make()
     for name in ("network.json", "best.safetensors"):

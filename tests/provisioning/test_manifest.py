@@ -62,7 +62,7 @@ def test_optional_files_come_only_when_asked_for():
     assert [file.name for file in manifest.chosen(groups=("vae",))] == ["vae-ft-mse"]
     assert [file.name for file in manifest.chosen(names=("sam3",))] == ["sam3"]
     for wrong in ({"names": ("nothing",)}, {"groups": ("nothing",)}):
-        with pytest.raises(ManifestError, match=r"called nothing; choose one of"):
+        with pytest.raises(ManifestError, match=r"called nothing; "):
             manifest.chosen(**wrong)
 
 
