@@ -231,6 +231,17 @@ def test_mistype_see_it_red_and_fix_it(page):
     assert page.problems == []
 
 
+def test_the_badge_of_a_selected_node_is_not_below_its_buttons(page):
+    head = (3, "VisionsmithLinear", (640, 0), {"tensor": 2}, [10, True, False], 0)
+    open_drawing(page, workflow(head, links=WIRES))
+    wait_for(page, 3, "Linear: a linear layer wants a vector of features")
+    if page.renderer == "vue":
+        return  # the badge is inside the node there
+    page.evaluate("app.canvas.selectNode(app.graph.getNodeById(3))")
+    page.get_by_test_id("selection-toolbox").wait_for()
+    eventually(page, lambda: "put a View (flatten)" in tip_over_badge(page, 3), "the badge can be pointed at")
+
+
 def test_connect_disconnect_and_the_wire_to_blame(page):
     head = (3, "VisionsmithLinear", (640, 0), {"tensor": None}, [10, True, False], 0)
     open_drawing(page, workflow(head))

@@ -77,18 +77,19 @@ function makeBadge(node, first) {
       /** At the left above the title; in a row of its own where the other badges leave too little room. @param {any} ctx @param {number} _ @param {number} y */
       value(ctx, _, y) {
         if (!badge.words) return;
-        const room = node.width;
-        if (fitted.text !== badge.words || fitted.room !== room) {
-          const drawn = fit(ctx, badge, room);
-          fitted = { text: badge.words, room, drawn, width: widthOf(ctx, badge, drawn) };
-        }
         const others = node.badges.map((/** @type {any} */ one) => (typeof one === "function" ? one() : one)).filter((/** @type {any} */ one) => !one.say);
         const texts = others.map((/** @type {any} */ one) => one.text).join("\n");
         if (beside.texts !== texts) {
           beside = { texts, width: others.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.getWidth(ctx) + GAP, GAP) };
         }
+        // ComfyUI's buttons lie over the second row of a selected node, so there the words are cut to what the first has left
+        const room = node.selected ? Math.max(node.width - beside.width, node.width / 2) : node.width;
+        if (fitted.text !== badge.words || fitted.room !== room) {
+          const drawn = fit(ctx, badge, room);
+          fitted = { text: badge.words, room, drawn, width: widthOf(ctx, badge, drawn) };
+        }
         const { width } = fitted;
-        const row = width + beside.width > room ? y - badge.height - GAP - 2 : y;
+        const row = width + beside.width > node.width && !node.selected ? y - badge.height - GAP - 2 : y;
         const { fillStyle, font, textAlign, textBaseline } = ctx;
         ctx.fillStyle = badge.bgColor;
         ctx.beginPath();
