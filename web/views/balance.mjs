@@ -1,6 +1,6 @@
 /** How much there is of each class, as bars that can be read at 0.03 % as well. */
 import { t, whole } from "../words/text.mjs";
-import { arrows, choice, html, percent, toggle } from "./dom.mjs";
+import { amountWords, arrows, choice, html, percent, toggle } from "./dom.mjs";
 
 /**
  * @typedef {{amounts: number[], pictures: number[], count: number}} Split pixels or samples of each class, pictures that have it, pictures in all
@@ -36,10 +36,11 @@ export const lengthOf = (share, first) => (share <= 0 ? 0 : first ? Math.max(0, 
 /** What the line below says of a class. @param {Bar} bar @param {Balance} balance @param {string} name of the split */
 export function barWords(bar, balance, name) {
   const { count: all } = balance.splits[name];
-  const amount = { count: bar.amount, amount: whole(bar.amount), share: percent(bar.share) };
-  if (balance.unit === "samples") return `${bar.name}: ${t("{amount} sample, {share} of {split}|{amount} samples, {share} of {split}", { ...amount, split: name })}`;
-  const seen = t("in {some} of {all} pictures ({share})", { some: whole(bar.pictures), all: whole(all), share: percent(all ? bar.pictures / all : 0) });
-  return `${bar.name}: ${t("{amount} pixel, {share}|{amount} pixels, {share}", amount)}, ${seen}`;
+  const share = percent(bar.share);
+  const amount = `${bar.name}: ${amountWords(balance.unit, bar.amount)}`;
+  if (balance.unit === "samples") return `${amount}, ${t("{share} of {name}", { share, name })}`;
+  const seen = { some: whole(bar.pictures), all: whole(all), share: percent(all ? bar.pictures / all : 0) };
+  return `${amount}, ${share}, ${t("in {some} of {all} pictures ({share})", seen)}`;
 }
 
 export class BalanceView {

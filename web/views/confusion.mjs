@@ -1,6 +1,6 @@
 /** The confusion matrix: what was taken for what, in shares of the true class; a cell lists its pictures. */
-import { t, whole } from "../words/text.mjs";
-import { arrows, html, percent } from "./dom.mjs";
+import { t } from "../words/text.mjs";
+import { amountWords, arrows, html, percent } from "./dom.mjs";
 
 /**
  * @typedef {import("./gallery.mjs").Item} Item
@@ -17,10 +17,8 @@ export function cellWords(matrix, row, column) {
   const { classes, counts, totals, unit } = matrix;
   const count = counts[row][column];
   const share = totals[row] ? count / totals[row] : 0;
-  const values = { truth: classes[row], predicted: classes[column], count, amount: whole(count), share: percent(share) };
-  return unit === "pixels"
-    ? t("true {truth}, predicted {predicted}: {amount} pixel, {share} of true {truth}|true {truth}, predicted {predicted}: {amount} pixels, {share} of true {truth}", values)
-    : t("true {truth}, predicted {predicted}: {amount} sample, {share} of true {truth}|true {truth}, predicted {predicted}: {amount} samples, {share} of true {truth}", values);
+  const values = { truth: classes[row], predicted: classes[column], share: percent(share) };
+  return `${t("true {truth}, predicted {predicted}", values)}: ${amountWords(unit, count)}, ${t("{share} of true {truth}", values)}`;
 }
 
 /** Background and text of a cell, which can be told apart at every share. @param {number} share @param {boolean} right */

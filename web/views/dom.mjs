@@ -1,5 +1,5 @@
 /** Small parts of which panels are made. */
-import { t } from "../words/text.mjs";
+import { t, whole } from "../words/text.mjs";
 
 /**
  * An element with attributes, listeners (`onclick` …) and children; an attribute that is false or undefined is left out.
@@ -84,6 +84,12 @@ export function arrows(container, list, columns) {
     Home: () => focus(0),
     End: () => focus(list().length - 1),
   });
+}
+
+/** How much of something there is. @param {string} unit pixels or samples @param {number} count */
+export function amountWords(unit, count) {
+  const values = { count, shown: whole(count) };
+  return unit === "pixels" ? t("{shown} pixel|{shown} pixels", values) : t("{shown} sample|{shown} samples", values);
 }
 
 /** A share for people, with as many digits as tell it from none and from all. @param {number} share */
