@@ -226,7 +226,7 @@ class Dataset:
 
 def stratified_split(targets: Tensor, shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
     """Divide samples by chance, each class by itself, so that every split has the classes in the same proportion, and at least one sample of
-    each class that has one for every split.
+    each class that has one for every split. The first split, which is trained on, has one of every class.
 
     Args:
         targets: int64 [count] of class numbers; float targets are divided as one class.
@@ -243,10 +243,13 @@ def stratified_split(targets: Tensor, shares: Mapping[str, float], seed: int) ->
     wanted = sum(share > 0 for share in shares.values())
     for group in groups:
         order = group[torch.randperm(len(group), generator=generator)].tolist()
-        for name in others:
+        enough = len(group) >= wanted
+        for place, name in enumerate(others, 1):
             count = round(shares[name] * len(group))
-            if shares[name] > 0 and len(group) >= wanted:
+            if shares[name] > 0 and enough:
                 count = max(1, count)
+            rest = [split for split in others[place:] if shares[split] > 0] if enough else []
+            count = max(0, min(count, len(order) - len(rest) - (shares[first] > 0)))
             result[name] += order[:count]
             order = order[count:]
         result[first] += order

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from visionsmith.nn_layers import InputError
 from visionsmith.training import sources
-from visionsmith.training.dataset import read_picture
+from visionsmith.training.dataset import read_picture, stratified_split
 from visionsmith.training.statistics import statistics_table
 
 
@@ -178,3 +178,16 @@ def test_pictures_of_the_graph_with_labels():
         sources.from_images(torch.rand(4, 6, 5, 3), ["b", "a", "b"])
     with pytest.raises(InputError, match="all labels are 'a'"):
         sources.from_images(torch.rand(2, 6, 5, 3), ["a", "a"])
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.4, 0.4), (0.5, 0.4), (0.6, 0.0), (0.9, 0.05), (0.15, 0.15)])
+def test_every_class_keeps_a_sample_to_train_on(val, test):
+    targets = torch.arange(12).repeat_interleave(torch.arange(1, 13))  # classes of 1, 2 … 12 samples
+    parts = stratified_split(targets, sources.shares(val, test), seed=0)
+    counts = {name: torch.bincount(targets[indices], minlength=12) for name, indices in parts.items()}
+
+    assert counts["train"].min() >= 1
+    assert sorted(i for indices in parts.values() for i in indices) == list(range(len(targets)))
+    for name, share in (("val", val), ("test", test)):
+        if share:
+            assert counts[name][2:].min() >= 1  # classes that have one for each
