@@ -21,7 +21,7 @@ from .methods import DEFAULT_METHODS, METHODS, method
 from .quality import find_part, flaw
 from .scene import Maker, NoPlaceError, OnProgress, Patch, Scene, draw
 
-VERSION = 1
+VERSION = 2
 """Part of the fingerprint; goes up when the same recipe makes another picture."""
 ATTEMPTS = 8
 APART = 3

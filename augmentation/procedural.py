@@ -287,10 +287,9 @@ def finished(
     inner = (slice(max(0, -top), min(mask.shape[0], high - top)), slice(max(0, -left), min(mask.shape[1], wide - left)))
     top, left = top + inner[0].start, left + inner[1].start
     size = mask[inner].shape
-    whole = np.zeros((*mask.shape, scene.image.shape[2]), np.float32)
     before = scene.window(top, left, *size)
-    whole[inner] = before
-    whole[: inner[0].start], whole[:, : inner[1].start] = before.mean(), before.mean()
+    beyond = [(part.start, length - part.stop) for part, length in zip(inner, mask.shape, strict=True)]
+    whole = np.pad(before, (*beyond, (0, 0)), "edge")  # what is smoothed must not take in anything but the picture
     after = np.clip(paint(whole)[inner], 0, 1).astype(np.float32)
     changed = mask[inner] | (np.abs(after - before) > 0.5 / 255).any(2)
     return Patch(top, left, after, mask[inner], changed, kind, rounded_numbers(found))

@@ -1,5 +1,7 @@
 """What every maker of defects owes: its mask inside of its blend, nothing else changed, the part kept, the same seed the same defect."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -228,3 +230,17 @@ def test_a_part_without_room_is_told():
         Scene(image, part), Spots(radius=(15, 15), count=(1, 1), roughness=0, stretch=(1, 1)), np.random.default_rng(0)
     )
     assert patch.mask.sum() > 600
+
+
+@pytest.mark.parametrize("kind", ["crack", "spot", "stain"])
+def test_what_hangs_over_the_edge_of_the_picture_brings_nothing_in(kind):
+    image = np.full((24, 24, 3), (0.6, 0.5, 0.4), np.float32)
+    maker = {
+        "crack": Crack(length=(20, 40), contrast=(0, 0)),
+        "spot": Spots(radius=(3, 6), contrast=(0, 0)),
+        "stain": Stain(radius=(4, 8), contrast=(0, 0)),
+    }[kind]
+    for seed in range(40):
+        with suppress(NoPlaceError):
+            patch = draw(Scene(image), maker, np.random.default_rng(seed))
+            np.testing.assert_allclose(patch.pixels, image[patch.box], atol=1e-6)
