@@ -74,8 +74,7 @@ def replaced(source: str, target: str, tokens: Tokens) -> Alignment:
             changed += end
             swapped += start
     last_old, last_new = 1 + sum(map(len, old)), 1 + sum(map(len, new))
-    for position in range(last_new, LENGTH):  # the end token and the padding
-        mapper[min(position - last_new + last_old, LENGTH - 1), position] = 1
+    _pad(mapper, last_old, last_new)
     return Alignment(mapper, torch.zeros(LENGTH), tuple(changed), tuple(swapped))
 
 
@@ -91,11 +90,19 @@ def refined(source: Sequence[int], target: Sequence[int]) -> Alignment:
         else:
             mapper[partner, position] = 1
             answered.add(partner)
-    for position in range(len(target), LENGTH):
-        mapper[position, position] = 1
+    _pad(mapper, len(source), len(target))
     changed = tuple(place for place in range(1, len(target) - 1) if pairs.get(place) is None or source[pairs[place]] != target[place])  # fmt: skip
     gone = tuple(place for place in range(1, len(source) - 1) if place not in answered)
     return Alignment(mapper, own, changed, gone)
+
+
+def _pad(mapper: torch.Tensor, old: int, new: int) -> None:
+    """What stands behind the words answers to what stands behind the words, counted from `old` in the source and from `new` in the target.
+
+    By position, as the authors' code has it, the end token and the last words of a longer source would count twice.
+    """
+    for position in range(new, LENGTH):
+        mapper[min(position - new + old, LENGTH - 1), position] = 1
 
 
 def needleman_wunsch(source: Sequence[int], target: Sequence[int]) -> dict[int, int]:

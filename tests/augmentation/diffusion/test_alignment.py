@@ -73,3 +73,16 @@ def test_prompts_that_do_not_align_are_refused():
         align("a crack", "a crack with rust", tokens, "replace")
     with pytest.raises(InputError, match="mode is 'swap'"):
         align("a crack", "a rust", tokens, "swap")
+
+
+@pytest.mark.parametrize("target", ["a crack", "photo of a crack with rust , scratch", "photo of a crack"])
+def test_the_end_and_what_pads_a_prompt_answer_to_their_own_kind(target):
+    source = tokens("photo of a crack with scratch")
+    mapper = refined(source, tokens(target)).mapper
+    end, length = len(source) - 1, len(tokens(target))
+
+    assert mapper[end].nonzero().flatten().tolist() == [length - 1]
+    assert not mapper[1:end, length:].any()  # no word's attention goes to the padding
+    assert (
+        mapper[:-1].sum(1) <= 1
+    ).all()  # and none of it counts twice; the last place stands for those that are missing
