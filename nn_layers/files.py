@@ -39,11 +39,12 @@ def files_below(folder: Path) -> list[Path]:
 
     A folder that is not there has none.
     """
-    found, seen = [], set()
+    found, seen = [], {Path(folder).resolve()}
     for name, folders, files in os.walk(folder, followlinks=True):
         place = Path(name)
-        seen.add(place.resolve())
-        folders[:] = [folder for folder in folders if (place / folder).resolve() not in seen]
+        new = {(place / below).resolve(): below for below in sorted(folders, reverse=True)}  # of two, the first by name
+        folders[:] = [below for real, below in new.items() if real not in seen]
+        seen |= new.keys()
         found += [place / file for file in files]
     return sorted(file for file in found if file.is_file())
 

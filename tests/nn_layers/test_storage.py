@@ -165,6 +165,7 @@ def test_files_are_found_behind_links_and_circles_end(tmp_path):
     (here / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "deep" / "back").symlink_to(here, target_is_directory=True)
     (here / "broken.pt").symlink_to(tmp_path / "gone.pt")
+    (here / "twice").symlink_to(elsewhere, target_is_directory=True)
 
     assert files.files_below(here) == [here / "linked" / "deep" / "model.safetensors", here / "own.pt"]
     assert files.files_below(tmp_path / "missing") == []
