@@ -2,8 +2,10 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 import { LabelEditor } from "./labels/editor.mjs";
+import { namesOf, widgetOf } from "./labels/place.mjs";
 import { LabelServer } from "./labels/server.mjs";
 import { addStyle } from "./style.mjs";
+import { t } from "./words/text.mjs";
 
 /** @typedef {import("./labels/server.mjs").Settings} Settings */
 
@@ -15,22 +17,31 @@ let opening = false;
 /** Make the workflow's own undo know of a class that was added. */
 const captureChange = () => app.extensionManager.workflow.activeWorkflow?.changeTracker?.captureCanvasState?.();
 
-/** @param {any} node @param {string} name */
-const widgetOf = (node, name) => node.widgets?.find((/** @type {any} */ widget) => widget.name === name);
+/** Through which node a subgraph was entered: nodes in a subgraph that is used twice are the same ones in both. @type {WeakMap<any, any>} */
+const entered = new WeakMap();
 
 /**
- * The settings as a run would be sent them, also those that come by wire.
- * @param {any} node @returns {Promise<Settings>} @throws {Error} a sentence, if only a run knows one
+ * The settings of a node as a run would be sent them, also those that come by wire, and its name in that run.
+ * @param {any} node @returns {Promise<{name: string, settings: Settings}>} @throws {Error} a sentence, if only a run knows one
  */
 async function settingsOf(node) {
   const { output } = await app.graphToPrompt();
-  const id = Object.keys(output).find((key) => key.split(":").at(-1) === String(node.id) && output[key].class_type === NODE);
-  const inputs = id ? output[id].inputs : {};
-  const values = SETTINGS.map((name) => {
-    const value = inputs[name] ?? widgetOf(node, name)?.value ?? "";
+  const names = namesOf(app.rootGraph, node, entered);
+  const all = names.map((name) => ({ name, settings: sent(output, name) }));
+  if (all.some(({ settings }) => JSON.stringify(settings) !== JSON.stringify(all[0].settings))) {
+    throw new Error(t("this subgraph is used {times} times with settings of its own each; go out, and in again through the one that is meant.", { times: all.length }));
+  }
+  return all[0];
+}
+
+/** @param {Record<string, any>} output what would be run @param {string} name @returns {Settings} */
+function sent(output, name) {
+  const inputs = output[name]?.inputs ?? {};
+  const values = SETTINGS.map((setting) => {
+    const value = inputs[setting] ?? widgetOf(app.rootGraph, name, setting)?.widget.value ?? "";
     const given = Array.isArray(value) ? output[value[0]]?.inputs.value : value;
-    if (typeof given !== "string") throw new Error(`${name} comes from another node and is known after a run only; type it into the node.`);
-    return [name, given];
+    if (typeof given !== "string") throw new Error(t("{setting} comes from another node and is known after a run only; type it into the node.", { setting }));
+    return [setting, given];
   });
   return /** @type {Settings} */ (Object.fromEntries(values));
 }
@@ -40,13 +51,15 @@ async function openEditor(node) {
   if (opening || document.querySelector(".visionsmith-labels")) return;
   opening = true;
   try {
-    const server = new LabelServer((path, options) => api.fetchApi(path, options), await settingsOf(node));
+    const { name, settings } = await settingsOf(node);
+    const server = new LabelServer((path, options) => api.fetchApi(path, options), settings);
     const listing = await server.list();
     const editor = new LabelEditor(server, listing, {
       onClasses: (text) => {
-        const widget = widgetOf(node, "classes");
-        if (widget) widget.value = text;
-        widget?.callback?.(text, app.canvas, node);
+        const giver = widgetOf(app.rootGraph, name, "classes");
+        if (!giver) throw new Error(t("classes come from another node; name the class there."));
+        giver.widget.value = text;
+        giver.widget.callback?.(text, app.canvas, giver.node);
       },
       onClose: () => {
         captureChange();
@@ -56,7 +69,7 @@ async function openEditor(node) {
     await editor.start();
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
-    app.extensionManager.toast.add({ severity: "error", summary: "Nothing to label", detail, life: 10_000 });
+    app.extensionManager.toast.add({ severity: "error", summary: t("Nothing to label"), detail, life: 10_000 });
   } finally {
     opening = false;
   }
@@ -68,14 +81,18 @@ app.registerExtension({
   setup() {
     addStyle();
     addStyle("labels/labels.css");
+    app.canvas.canvas.addEventListener("subgraph-opened", (/** @type {any} */ event) => {
+      const { subgraph, fromNode } = event.detail;
+      if (fromNode) entered.set(subgraph, fromNode);
+    });
   },
 
   /** @param {any} node */
   nodeCreated(node) {
     if (node.comfyClass !== NODE) return;
     const button = node.addWidget("button", "label_pictures", "", () => openEditor(node), { serialize: false });
-    button.label = "Label pictures";
+    button.label = t("Label pictures");
     button.serialize = false; // it is no setting: neither the workflow nor the prompt has it
-    button.tooltip = "Opens the editor in which masks are drawn.";
+    button.tooltip = t("Opens the editor in which masks are drawn.");
   },
 });

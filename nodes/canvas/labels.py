@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import threading
 import zlib
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from ...training.segmentation.labels import (
     ToLabel,
     check_labels,
     classes_of,
+    in_the_way,
     pictures_to_label,
     read_labels,
     save_labels,
@@ -71,7 +73,7 @@ class _Asked:
 
 
 def listed(data: Any) -> dict[str, Any]:
-    """{"folder", "images", "masks", "classes", "coding"} → {"pictures": [{"name", "labelled"}], "classes": [{"name", "color"}], "coding"}."""
+    """{"folder", "images", "masks", "classes", "coding"} → {"pictures": [{"name", "labelled", "shared"}], "classes": [{"name", "color"}], "coding"}."""
     return _told(_listed, data)
 
 
@@ -81,7 +83,10 @@ def picture(data: Any) -> FileAnswer:
 
 
 def mask(data: Any) -> dict[str, Any]:
-    """… and {"picture": name} → {"width", "height", "version", "labels": null or class numbers}, row by row, by zlib and in base64."""
+    """… and {"picture": name} → {"width", "height", "version", "refused", "labels": null or class numbers}, row by row, by zlib and in base64.
+
+    "refused" is the sentence that `save` would answer with, told before anything is drawn; empty where a mask can be saved.
+    """
     return _told(_mask, data)
 
 
@@ -132,7 +137,7 @@ def _mask(data: Any) -> dict[str, Any]:
     version = version_of(item.mask)
     labels = read_labels(item, settled_coding([item], asked.coding), asked.colors)
     packed = None if labels is None else base64.b64encode(zlib.compress(labels.tobytes(), 6)).decode()
-    return {"width": width, "height": height, "version": version, "labels": packed}
+    return {"width": width, "height": height, "version": version, "refused": _refusal(asked, item), "labels": packed}
 
 
 def _save(data: Any) -> dict[str, Any]:
@@ -143,11 +148,8 @@ def _save(data: Any) -> dict[str, Any]:
 def _saved(data: Any) -> dict[str, Any]:
     asked = _asked(data)
     item = asked.picture(_text(data, "picture"))
-    if item.name in twins(asked.pictures):
-        raise InputError(
-            f"{item.name} and another picture would share the mask {item.target.name}; rename one of them."
-        )
-    writable_mask(item.target)
+    if refused := _refusal(asked, item):
+        raise InputError(refused)
     height, width = upright_size(item.picture)
     if (data.get("width"), data.get("height")) != (width, height):
         raise InputError(
@@ -160,8 +162,22 @@ def _saved(data: Any) -> dict[str, Any]:
             f"the mask of {item.picture.name} was changed by someone else after it was opened; save again to replace it, or reload it."
         )
     read_labels(item, settled_coding([item], asked.coding), asked.colors)  # what is replaced is a mask
-    save_labels(item, labels, asked.colors)
+    save_labels(item, labels, asked.colors, keep=data.get("version") is None)
     return {"version": version_of(item.target)}
+
+
+def _refusal(asked: _Asked, item: ToLabel) -> str:
+    """Why no mask can be saved for a picture, as a sentence; empty where one can."""
+    if item.name in twins(asked.pictures):
+        return f"{item.name} and another picture would share the mask {item.target.name}; rename one of them."
+    try:
+        place = writable_mask(item.target)
+    except InputError as error:
+        return str(error)
+    folder = next(parent for parent in place.parents if parent.exists())
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return f"no mask can be saved, because the folder {folder.name} may only be read; change its permissions or label a copy of it."
+    return in_the_way(item)
 
 
 def _asked(data: Any) -> _Asked:

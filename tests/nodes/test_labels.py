@@ -77,7 +77,7 @@ def test_a_picture_and_its_mask(folder):
     told = labels.mask(PLACE | {"picture": "images/a.png"})
     assert (told["width"], told["height"]) == (WIDTH, HEIGHT)
     assert zlib.decompress(base64.b64decode(told["labels"])) == drawn().tobytes()
-    assert labels.mask(PLACE | {"picture": "images/b.png"}) == {"width": WIDTH, "height": HEIGHT, "version": "", "labels": None}  # fmt: skip
+    assert labels.mask(PLACE | {"picture": "images/b.png"}) == {"width": WIDTH, "height": HEIGHT, "version": "", "refused": "", "labels": None}  # fmt: skip
 
 
 def test_a_saved_mask_is_what_was_drawn(folder):
@@ -105,6 +105,7 @@ def test_nobodys_work_is_lost(folder):
         labels.save(body(picture="images/a.png", version=opened, labels=packed(drawn(1))))
     assert np.array_equal(np.asarray(Image.open(folder / "masks/a.png")), drawn(2))
     labels.save(body(picture="images/a.png", version=None, labels=packed(drawn(1))))
+    assert np.array_equal(np.asarray(Image.open(folder / "masks/a.png.bak2")), drawn(2))  # what it replaced is kept
     assert np.array_equal(np.asarray(Image.open(folder / "masks/a.png")), drawn(1))
 
 
@@ -193,8 +194,33 @@ def test_what_is_no_mask_is_not_replaced(folder):
 def test_two_pictures_of_one_mask(folder):
     Image.new("RGB", (WIDTH, HEIGHT)).save(folder / "images/b.jpg")
     assert [one["name"] for one in labels.listed(PLACE)["pictures"] if one["shared"]] == ["images/b.jpg", "images/b.png"]  # fmt: skip
-    with pytest.raises(InputError, match=r"would share the mask b\.png; rename one of them"):
+    with pytest.raises(InputError, match=r"would share the mask b\.png; rename one of them") as refused:
         labels.save(body())
+    assert labels.mask(PLACE | {"picture": "images/b.png"})["refused"] == str(refused.value)  # before anything is drawn
+
+
+@pytest.mark.parametrize("masks", ["there", "not there yet"])
+def test_a_folder_that_may_only_be_read(folder, monkeypatch, masks):
+    place = folder / "masks" if masks == "there" else folder
+    if masks != "there":
+        (folder / "masks/a.png").unlink()
+        (folder / "masks").rmdir()
+    monkeypatch.setattr(
+        labels.os, "access", lambda path, mode: path != place
+    )  # whoever runs as root may write anywhere
+    before = files(folder)
+    with pytest.raises(
+        InputError, match=f"the folder {place.name} may only be read; change its permissions"
+    ) as refused:
+        labels.save(body())
+    assert labels.mask(PLACE | {"picture": "images/b.png"})["refused"] == str(refused.value)
+    assert files(folder) == before
+
+
+def test_a_folder_where_no_mask_may_be_saved(folder, tmp_path):
+    write_pictures(tmp_path / "models" / "models-only")
+    told = labels.mask(PLACE | {"folder": "models-only", "picture": "images/a.png"})
+    assert "outside the folders where masks may be saved" in told["refused"] and told["labels"]
 
 
 def test_a_route_answers_with_json_or_a_file(folder):

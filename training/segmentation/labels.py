@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import shutil
 from collections import Counter
@@ -29,6 +30,7 @@ from .masks import (
     default_colors,
     find_coding,
     holds_numbers,
+    whole_palette,
 )
 
 MOST_PICTURES = 20_000
@@ -36,7 +38,6 @@ MOST_PIXELS = 2**26
 """Pictures of more pixels than this are not drawn on: a browser keeps several bytes for each."""
 
 BACKUP = ".bak"
-GREY = (128, 128, 128)
 SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _CLASS = re.compile(r"(.*?)\s*(?:#([0-9a-fA-F]{6}))?", re.DOTALL)
 
@@ -195,31 +196,42 @@ def version_of(mask: Path | None) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def save_labels(item: ToLabel, labels: np.ndarray, colors: Sequence[Color]) -> None:
-    """Write the mask of a picture as a palette PNG of class numbers. The mask that was there first is kept, its name with .bak behind it.
+def in_the_way(item: ToLabel) -> str:
+    """Why a mask would take the place of another file, as a sentence; empty where it would not."""
+    if item.mask is None or item.mask == item.target or not item.target.exists():
+        return ""
+    return f"{item.target.name} is there beside {item.mask.name}, which is read as the mask of {item.name}, and would be lost; move one of them elsewhere."
+
+
+def save_labels(item: ToLabel, labels: np.ndarray, colors: Sequence[Color], keep: bool = False) -> None:
+    """Write the mask of a picture as a palette PNG of class numbers.
+
+    The mask that was there first is kept, its name with .bak behind it; a file that was kept is never replaced, a later one is numbered: .bak2.
 
     Args:
         labels: uint8 [height, width] of class numbers; 255 does not count.
         colors: The colour of every class.
+        keep: Keep the mask that is there now, also if an earlier one is kept already.
 
     Raises:
         InputError: The disk is full, the folder cannot be written, or the PNG would take the place of another file.
     """
+    if refused := in_the_way(item):
+        raise InputError(refused)
     old = item.mask
-    if old is not None and old != item.target and item.target.exists():
-        raise InputError(
-            f"{item.target.name} is there beside {old.name}, which is read as the mask of {item.name}, and would be lost; move one of them elsewhere."
-        )
     height, width = labels.shape
     picture = Image.frombytes("P", (width, height), np.ascontiguousarray(labels).tobytes())
-    table = (*colors, *default_colors(IGNORE)[len(colors) :], GREY)
-    picture.putpalette(bytes(value for color in table for value in color))
-    if old is not None and old == item.target:
-        keep = old.with_name(old.name + BACKUP)
-        if not keep.exists():
-            with atomic(keep) as place:
-                shutil.copy2(old, place)
+    picture.putpalette(whole_palette(colors))
+    if old is not None and old == item.target and (keep or not old.with_name(old.name + BACKUP).exists()):
+        with atomic(_free_backup(old)) as place:
+            shutil.copy2(old, place)
     with atomic(item.target) as place:
         picture.save(place, "PNG")
     if old is not None and old != item.target:  # a file of another kind would be read in the place of the new one
-        old.replace(old.with_name(old.name + BACKUP))
+        old.replace(_free_backup(old))
+
+
+def _free_backup(mask: Path) -> Path:
+    """Where a mask is kept: x.png.bak, or x.png.bak2 and so on where there is one already."""
+    names = (f"{mask.name}{BACKUP}{number}" for number in itertools.chain([""], itertools.count(2)))
+    return next(place for name in names if not (place := mask.with_name(name)).exists())

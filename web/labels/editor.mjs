@@ -1,5 +1,6 @@
 /** The label editor: a dialog that fills the window, and what its buttons and keys do. */
 import { html } from "../views/dom.mjs";
+import { t } from "../words/text.mjs";
 import { iconButton } from "./elements.mjs";
 import { meaningOf } from "./keys.mjs";
 import { IGNORE } from "./mask.mjs";
@@ -11,15 +12,27 @@ import { View } from "./view.mjs";
 /** @typedef {import("./tools.mjs").Choice} Choice @typedef {import("./tools.mjs").Tool} Tool */
 
 const ZOOM = 1.25;
-const TOOLS = /** @type {const} */ ({ brush: "Brush (B)", eraser: "Eraser (E)", polygon: "Polygon (P)", fill: "Fill (F)" });
+const TOOLS = /** @type {const} */ (["brush", "eraser", "polygon", "fill"]);
 
-/** What to do with each tool, below the palette. @type {Record<Tool, string>} */
-const HINTS = {
-  brush: "Drag to paint; the right button erases. Shift + click draws a line from the last stroke.",
-  eraser: "Drag to give pixels back to the background.",
-  polygon: "Click the corners. Enter, a double click or the first corner closes it; Backspace takes the last corner away, Escape gives it up.",
-  fill: "Click an area: all of its class that hangs together is given the chosen one.",
-};
+/** What the button of a tool says, and what to do with it, below the palette. @param {Tool} tool */
+function toolWords(tool) {
+  switch (tool) {
+    case "brush":
+      return [t("Brush (B)"), t("Drag to paint; the right button erases. Shift + click draws a line from the last stroke.")];
+    case "eraser":
+      return [t("Eraser (E)"), t("Drag to give pixels back to the background.")];
+    case "polygon":
+      return [
+        t("Polygon (P)"),
+        t("Click the corners. Enter, a double click or the first corner closes it; Backspace or the right button takes the last corner away, Escape gives it up."),
+      ];
+    default:
+      return [t("Fill (F)"), t("Click an area: all of its class that hangs together is given the chosen one.")];
+  }
+}
+
+/** Actions that move the picture: not while the pointer draws on it, because that would draw a line right across. */
+const MOVING = new Set(["zoomIn", "zoomOut", "fit", "help"]);
 
 /** Kept from one opening to the next. @type {Choice & {opacity: number, shown: boolean}} */
 const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacity: 0.55, shown: true };
@@ -48,27 +61,30 @@ export class LabelEditor {
     this.server = server;
     this.to = to;
     this.changed = this.changed.bind(this);
-    this.session = new Session(server, listing, this.changed);
+    this.session = new Session(server, listing, this.changed, () => this.tools.settle());
     this.view = new View(() => this.moved());
     this.tools = new Tools(this.view, chosen, {
       pick: (label) => this.choose(label),
       hover: (place) => this.hover(place),
       say: (text) => this.say(text),
+      mayDraw: () => this.session.mayDraw,
+      chosen: () => this.showChoice(),
+      cornered: () => this.showState(),
     });
     this.list = new PictureList((index) => this.open(index));
     this.palette = new Palette((label) => this.choose(label, true), (name) => this.addClass(name));
     this.help = helpPage(() => this.toggleHelp());
     this.said = "";
-    this.dialog = html("dialog", { class: "visionsmith-dialog visionsmith-labels", "aria-label": `Label pictures of ${listing.folder}` });
+    this.dialog = html("dialog", { class: "visionsmith-dialog visionsmith-labels", "aria-label": t("Label pictures of {folder}", { folder: listing.folder }) });
     this.message = html("div", { class: "visionsmith-label-message", hidden: true });
     this.state = html("span", { class: "visionsmith-label-state", role: "status" });
     this.where = html("span", { class: "visionsmith-label-where" });
     this.title = html("span", { class: "visionsmith-label-title" });
     this.hint = html("p", { class: "visionsmith-label-hint" });
-    this.leave = (/** @type {BeforeUnloadEvent} */ event) => this.session.dirty && event.preventDefault();
+    this.leave = (/** @type {BeforeUnloadEvent} */ event) => (this.session.dirty || this.tools.busy) && event.preventDefault();
     /** What each action of the table of keys does. @type {Record<string, () => unknown>} */
     this.actions = {
-      ...Object.fromEntries(Object.keys(TOOLS).map((tool) => [tool, () => this.use(/** @type {Tool} */ (tool))])),
+      ...Object.fromEntries(TOOLS.map((tool) => [tool, () => this.use(tool)])),
       smaller: () => this.resize(-1),
       larger: () => this.resize(1),
       close: () => this.tools.close(),
@@ -86,27 +102,27 @@ export class LabelEditor {
       nextUnlabelled: () => this.goUnlabelled(),
       save: () => this.session.save(true),
       undo: () => this.undo(),
-      redo: () => this.mask?.redo(),
+      redo: () => this.redo(),
       clear: () => this.clear(),
-      revert: () => this.session.revert(),
+      revert: () => this.revert(),
       press: () => this.tools.press(false),
       pressJoined: () => this.tools.press(true),
     };
-    this.toolButtons = Object.entries(TOOLS).map(([tool, label]) => ({ tool, element: this.button(/** @type {Tool} */ (tool), label, tool) }));
+    this.toolButtons = TOOLS.map((tool) => ({ tool, element: this.button(tool, toolWords(tool)[0], tool) }));
     this.buttons = {
-      undo: this.button("undo", "Undo (Ctrl+Z)", "undo"),
-      redo: this.button("redo", "Redo (Ctrl+Shift+Z)", "redo"),
-      clear: this.button("clear", "Remove everything that is drawn", "clear"),
-      revert: this.button("revert", "Load the saved mask again; what is not saved is lost", "revert"),
-      save: this.button("save", "Save (Ctrl+S)", "save"),
-      shown: this.button("show", "Show the mask (H)", "toggleMask"),
-      backgroundOnly: this.button("over", "Paint over the background only (O)", "backgroundOnly"),
+      undo: this.button("undo", t("Undo (Ctrl+Z)"), "undo"),
+      redo: this.button("redo", t("Redo (Ctrl+Shift+Z)"), "redo"),
+      clear: this.button("clear", t("Remove everything that is drawn"), "clear"),
+      revert: this.button("revert", t("Load the saved mask again; what is not saved is lost"), "revert"),
+      save: this.button("save", t("Save (Ctrl+S)"), "save"),
+      shown: this.button("show", t("Show the mask (H)"), "toggleMask"),
+      backgroundOnly: this.button("over", t("Paint over the background only (O)"), "backgroundOnly"),
     };
-    this.size = slider("Brush size", { min: 0, max: 100 }, (value) => {
+    this.size = slider(t("Brush size"), { min: 0, max: 100 }, (value) => {
       chosen.size = Math.round(LARGEST ** (value / 100)); // as fine for small brushes as for large ones
       this.showChoice();
     });
-    this.opacity = slider("Opacity", { min: 10, max: 100, step: 5 }, (value) => {
+    this.opacity = slider(t("Opacity"), { min: 10, max: 100, step: 5 }, (value) => {
       chosen.opacity = value / 100;
       chosen.shown = true;
       this.showChoice();
@@ -126,7 +142,7 @@ export class LabelEditor {
   build() {
     const { element } = this.view;
     element.setAttribute("role", "application");
-    element.setAttribute("aria-label", "Picture and mask. Arrows move the cursor, D draws there, question mark shows all keys.");
+    element.setAttribute("aria-label", t("Picture and mask. Arrows move the cursor, D draws there, question mark shows all keys."));
     element.tabIndex = 0;
     Object.defineProperty(element, "type", { value: "textarea" }); // ComfyUI leaves Ctrl+Z alone in such an element
     const stage = html("div", { class: "visionsmith-label-stage-area" }, element, this.message, this.help);
@@ -154,12 +170,12 @@ export class LabelEditor {
     const group = (/** @type {HTMLElement[]} */ ...children) => html("div", { class: "visionsmith-label-group" }, ...children);
     return html(
       "div",
-      { class: "visionsmith-label-bar", role: "toolbar", "aria-label": "Tools" },
+      { class: "visionsmith-label-bar", role: "toolbar", "aria-label": t("Tools") },
       group(...this.toolButtons.map(({ element }) => element), backgroundOnly),
       group(undo, redo, clear, revert),
-      group(this.button("fit", "All of the picture (Home)", "fit"), shown),
-      group(this.button("previous", "Save, previous picture (Page Up)", "previous"), this.title, this.button("next", "Save, next picture (Page Down)", "next")),
-      group(save, this.button("help", "Keys (?)", "help"), iconButton("close", "Save and close (Escape)", () => this.close())),
+      group(this.button("fit", t("All of the picture (Home)"), "fit"), shown),
+      group(this.button("previous", t("Save, previous picture (Page Up)"), "previous"), this.title, this.button("next", t("Save, next picture (Page Down)"), "next")),
+      group(save, this.button("help", t("Keys (?)"), "help"), iconButton("close", t("Save and close (Escape)"), () => this.close())),
     );
   }
 
@@ -168,7 +184,7 @@ export class LabelEditor {
     document.body.append(this.dialog);
     this.dialog.showModal();
     this.view.element.focus({ preventScroll: true });
-    const first = this.session.pictures.findIndex(({ labelled }) => !labelled);
+    const first = this.session.pictures.findIndex(({ labelled, shared }) => !labelled && !shared);
     await this.open(Math.max(0, first));
   }
 
@@ -182,19 +198,19 @@ export class LabelEditor {
   async go(step) {
     const index = this.list.beside(this.session.index, step);
     if (index >= 0) await this.open(index);
-    else if (await this.session.save()) this.say(step > 0 ? "This is the last picture." : "This is the first picture.");
+    else if (await this.session.save()) this.say(step > 0 ? t("This is the last picture.") : t("This is the first picture."));
   }
 
   async goUnlabelled() {
-    if (this.session.dirty) await this.session.save();
+    await this.session.finish();
     const index = this.session.nextUnlabelled();
     if (index >= 0) await this.open(index);
-    else this.say(this.session.problem ? "" : "Every other picture has a mask.");
+    else this.say(this.session.problem ? "" : t("Every other picture has a mask."));
   }
 
   /** @param {Tool} tool */
   use(tool) {
-    if (chosen.tool !== tool) this.tools.cancel();
+    if (chosen.tool !== tool) this.tools.close();
     chosen.tool = tool;
     this.showChoice();
   }
@@ -202,7 +218,7 @@ export class LabelEditor {
   /** @param {number} label @param {boolean} [focus] put the keyboard back on the picture */
   choose(label, focus = false) {
     if (label !== IGNORE && label >= this.session.listing.classes.length) {
-      this.say(`There is no class ${label}.`);
+      this.say(t("There is no class {label}.", { label }));
       return;
     }
     chosen.label = label;
@@ -221,38 +237,49 @@ export class LabelEditor {
   /** @param {number} direction */
   resize(direction) {
     this.tools.resize(direction);
-    this.showChoice();
   }
 
   undo() {
     if (!this.tools.removeCorner()) this.mask?.undo();
   }
 
+  redo() {
+    this.tools.end();
+    this.mask?.redo();
+  }
+
+  revert() {
+    this.tools.cancel();
+    return this.session.revert();
+  }
+
   clear() {
     const { mask } = this;
-    if (!mask) return;
+    if (!mask || !this.session.mayDraw) return;
+    this.tools.cancel();
     mask.begin();
     for (let y = 0; y < mask.height; y++) mask.row(y, 0, mask.width, 0);
     mask.commit();
   }
 
-  /** @param {string} name */
+  /** @param {string} name @returns {Promise<boolean>} whether there is such a class now */
   async addClass(name) {
     const before = this.server.settings;
     const classes = `${before.classes.trim().replace(/,$/, "")}, ${name.replace(/[,\n]/g, " ")}`;
     this.server.settings = { ...before, classes };
     try {
       const listing = await this.server.list();
+      this.to.onClasses(classes);
       this.session.listing.classes = listing.classes;
     } catch (error) {
       this.server.settings = before;
       this.say(sentence(error));
-      throw error;
+      return false;
     }
-    this.to.onClasses(classes);
     this.palette.setClasses(this.session.listing.classes);
     this.view.setColors(this.session.listing.classes);
     this.choose(this.session.listing.classes.length - 1, true);
+    return true;
   }
 
   toggleHelp() {
@@ -267,7 +294,7 @@ export class LabelEditor {
 
   /** Save and close; stays open if that fails, unless nothing can be done about it. */
   async close() {
-    if ((await this.session.save()) || !this.mask) this.dialog.close();
+    if ((await this.session.finish()) || !this.mask) this.dialog.close();
     else this.say("");
   }
 
@@ -295,6 +322,7 @@ export class LabelEditor {
     if (!meaning || (control && ("step" in meaning || event.key === "Enter"))) return;
     event.preventDefault();
     if (!this.help.hidden && !("action" in meaning && ["help", "escape"].includes(meaning.action))) return;
+    if (this.tools.gesture && ("step" in meaning || ("action" in meaning && MOVING.has(meaning.action)))) return;
     if ("step" in meaning) this.tools.step(meaning.step[0], meaning.step[1]);
     else if ("label" in meaning) this.choose(meaning.label);
     else if (!event.repeat || ["undo", "redo", "smaller", "larger", "zoomIn", "zoomOut"].includes(meaning.action)) this.actions[meaning.action]();
@@ -332,7 +360,7 @@ export class LabelEditor {
     }
     const [x, y] = [Math.floor(place.x), Math.floor(place.y)];
     const label = mask.at(x, y);
-    const name = label === IGNORE ? "does not count" : (this.session.listing.classes[label]?.name ?? label);
+    const name = label === IGNORE ? t("does not count") : (this.session.listing.classes[label]?.name ?? label);
     setText(this.where, `x ${x}, y ${y}: ${name} · ${size} · ${zoom}`);
   }
 
@@ -346,7 +374,7 @@ export class LabelEditor {
     }
     this.hover(this.tools.place);
     if (index >= 0) this.list.show(index, this.session.dirty);
-    setText(this.title, picture ? `${picture.name.split("/").at(-1)} · ${index + 1} of ${this.session.pictures.length}` : "");
+    setText(this.title, picture ? `${picture.name.split("/").at(-1)} · ${t("{at} of {all}", { at: index + 1, all: this.session.pictures.length })}` : "");
     this.showState();
   }
 
@@ -354,24 +382,25 @@ export class LabelEditor {
     const { state, mask } = this.session;
     this.state.dataset.kind = state.kind;
     setText(this.state, this.said && state.kind !== "problem" ? `${state.text}. ${this.said}` : state.text);
-    this.message.hidden = mask !== null || state.kind === "busy";
+    this.message.hidden = state.kind === "busy" || (mask !== null && state.kind !== "locked");
+    this.message.dataset.kind = state.kind;
     setText(this.message, state.text);
-    this.buttons.undo.disabled = !mask?.past.length;
+    this.buttons.undo.disabled = !mask?.past.length && !this.tools.corners.length;
     this.buttons.redo.disabled = !mask?.future.length;
-    this.buttons.clear.disabled = !mask;
+    this.buttons.clear.disabled = !mask || state.kind === "locked";
     this.buttons.revert.disabled = !this.session.dirty && state.kind !== "problem";
-    this.buttons.save.disabled = !mask;
+    this.buttons.save.disabled = this.buttons.clear.disabled;
   }
 
   showChoice() {
     for (const { tool, element } of this.toolButtons) element.setAttribute("aria-pressed", String(tool === chosen.tool));
     this.buttons.shown.setAttribute("aria-pressed", String(chosen.shown));
     this.buttons.backgroundOnly.setAttribute("aria-pressed", String(chosen.backgroundOnly));
-    this.hint.textContent = HINTS[chosen.tool];
+    this.hint.textContent = toolWords(chosen.tool)[1];
     this.palette.show(chosen.tool === "eraser" ? 0 : chosen.label);
     this.view.setOverlay(chosen.shown, chosen.opacity);
     this.size.input.value = String(Math.round((100 * Math.log(chosen.size)) / Math.log(LARGEST)));
-    this.size.output.textContent = `${chosen.size} px`;
+    this.size.output.textContent = t("{size} px", { size: chosen.size });
     this.opacity.input.value = String(Math.round(chosen.opacity * 100));
     this.opacity.output.textContent = `${Math.round(chosen.opacity * 100)} %`;
     this.tools.draw();

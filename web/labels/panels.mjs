@@ -56,15 +56,15 @@ export class PictureList {
 
   /** @param {number} index */
   mark(index) {
-    const { labelled } = this.pictures[index];
+    const { labelled, shared } = this.pictures[index];
     const changed = index === this.open && this.changed;
     const item = this.items[index];
     const [sign, , words] = item.children;
-    const state = changed ? "changed" : labelled ? "labelled" : "unlabelled";
+    const state = shared ? "shared" : changed ? "changed" : labelled ? "labelled" : "unlabelled";
     if (item.dataset.state !== state) {
       item.dataset.state = state;
-      sign.textContent = { changed: "✎", labelled: "●", unlabelled: "○" }[state];
-      words.textContent = `, ${{ changed: t("changed"), labelled: t("labelled"), unlabelled: t("unlabelled") }[state]}`;
+      sign.textContent = { shared: "⚠", changed: "✎", labelled: "●", unlabelled: "○" }[state];
+      words.textContent = `, ${{ shared: t("shares its mask with another picture"), changed: t("changed"), labelled: t("labelled"), unlabelled: t("unlabelled") }[state]}`;
       const done = this.pictures.filter((one) => one.labelled).length;
       this.count.textContent = t("{some} of {all} labelled", { some: done, all: this.pictures.length });
     }
@@ -98,7 +98,7 @@ export class PictureList {
 
 /** The classes, each with its number and colour, and a field for another one. */
 export class Palette {
-  /** @param {(label: number) => void} onChoose @param {(name: string) => Promise<void>} onAdd rejects with a sentence */
+  /** @param {(label: number) => void} onChoose @param {(name: string) => Promise<boolean>} onAdd whether it could be added */
   constructor(onChoose, onAdd) {
     this.onChoose = onChoose;
     this.buttons = html("div", { role: "group", "aria-label": t("Class to paint"), class: "visionsmith-label-classes" });
@@ -109,8 +109,7 @@ export class Palette {
       event.preventDefault();
       const name = this.name.value.trim();
       if (!name) return;
-      await onAdd(name);
-      this.name.value = "";
+      if (await onAdd(name)) this.name.value = "";
     });
     this.element = html("div", { class: "visionsmith-label-palette" }, html("div", { class: "visionsmith-label-heading" }, t("Classes")), this.buttons, this.form);
     /** @type {Map<number, HTMLButtonElement>} */

@@ -1,3 +1,5 @@
+import { t } from "../words/text.mjs";
+
 /**
  * What the label editor asks the server, and class numbers as they travel: by zlib and in base64, never as pixels of a picture.
  *
@@ -45,11 +47,11 @@ export class LabelServer {
         body: JSON.stringify({ ...this.settings, ...more }),
       });
     } catch {
-      throw new Error("The server does not answer.");
+      throw new Error(t("The server does not answer."));
     }
     if (answer.ok) return answer;
     const { error } = await answer.json().catch(() => ({}));
-    throw new Error(error ?? `The server refused this (${answer.status}).`);
+    throw new Error(error ?? t("The server refused this ({status}).", { status: answer.status }));
   }
 
   /** @returns {Promise<Listing>} */
@@ -65,7 +67,7 @@ export class LabelServer {
     return createImageBitmap(blob, { colorSpaceConversion: "none" });
   }
 
-  /** @param {string} picture @returns {Promise<{width: number, height: number, version: string, labels: Uint8Array | null}>} */
+  /** @param {string} picture @returns {Promise<{width: number, height: number, version: string, refused: string, labels: Uint8Array | null}>} */
   async mask(picture) {
     const { labels, ...rest } = await (await this.ask("mask", { picture })).json();
     return { ...rest, labels: labels === null ? null : await unpack(labels) };

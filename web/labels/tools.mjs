@@ -1,15 +1,25 @@
 /** What the pointer and the keyboard's own cursor do on the picture: brush, eraser, polygon, fill, pick, and moving about. */
 import { clamp, flood, polygon, snapped, stroke } from "./raster.mjs";
 import { svg } from "../points/drawing.mjs";
+import { t } from "../words/text.mjs";
 
 /**
  * @typedef {import("./raster.mjs").Place} Place
  * @typedef {"brush" | "eraser" | "polygon" | "fill"} Tool
  * @typedef {{tool: Tool, label: number, size: number, backgroundOnly: boolean}} Choice
+ * @typedef {{label: number, size: number, backgroundOnly: boolean}} Paint what a stroke is drawn with to its end, whatever keys choose meanwhile
+ * @typedef {object} Listener
+ * @property {(label: number) => void} pick a class under the pointer is wanted
+ * @property {(place: Place | null) => void} hover
+ * @property {(text: string) => void} say
+ * @property {() => boolean} mayDraw whether the picture may be drawn on now
+ * @property {() => void} chosen another size is chosen
+ * @property {() => void} cornered the polygon has more corners or fewer
  */
 
 export const LARGEST = 500;
-const NEAR = 10; // pixels of the screen around a corner
+const CLOSES = 10; // pixels of the screen around the first corner, where a click closes the polygon
+const MOVES = 6; // and around any corner, where it is dragged
 
 /** @param {string} name @param {Record<string, string | number>} [attributes] */
 const ringed = (name, attributes) => [
@@ -20,7 +30,7 @@ const ringed = (name, attributes) => [
 export class Tools {
   /**
    * @param {import("./view.mjs").View} view @param {Choice} choice what is chosen; others change it
-   * @param {{pick: (label: number) => void, hover: (place: Place | null) => void, say: (text: string) => void}} to
+   * @param {Listener} to
    */
   constructor(view, choice, to) {
     this.view = view;
@@ -33,16 +43,16 @@ export class Tools {
     /** Where the last stroke ended. @type {Place | null} */
     this.last = null;
     this.keyboard = false;
-    /** What the pointer is doing. @type {{kind: "draw" | "erase" | "pan" | "corner", x: number, y: number, corner: number} | null} */
+    /** What the pointer is doing until it is let go. @type {{kind: "draw", paint: Paint} | {kind: "pan", x: number, y: number} | {kind: "corner", corner: Place} | null} */
     this.gesture = null;
     this.space = false;
     const { element } = view;
     element.addEventListener("pointerdown", (event) => this.onDown(event));
     element.addEventListener("pointermove", (event) => this.onMove(event));
-    element.addEventListener("pointerup", () => this.onUp());
-    element.addEventListener("pointercancel", () => this.cancel());
+    element.addEventListener("pointerup", () => this.end());
+    element.addEventListener("pointercancel", () => this.end());
     element.addEventListener("pointerleave", () => this.onLeave());
-    element.addEventListener("dblclick", () => this.choice.tool === "polygon" && this.close());
+    element.addEventListener("dblclick", () => this.onDoubleClick());
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
   }
@@ -55,6 +65,24 @@ export class Tools {
   reset() {
     [this.corners, this.last, this.gesture] = [[], null, null];
     this.draw();
+  }
+
+  /** Whether something is being drawn that is in no step of the history yet. */
+  get busy() {
+    return this.gesture?.kind === "draw" || this.corners.length > 2;
+  }
+
+  /** The pointer is let go, or whatever comes next does not wait for that. */
+  end() {
+    if (this.mask?.step) this.mask.commit();
+    this.gesture = null;
+    this.draw();
+  }
+
+  /** Finish what is being drawn, before the picture is saved or left: a stroke ends here, a polygon that has an inside is filled. */
+  settle() {
+    this.end();
+    this.close();
   }
 
   /** @param {WheelEvent} event */
@@ -73,17 +101,27 @@ export class Tools {
     this.view.element.setPointerCapture(event.pointerId);
     this.keyboard = false;
     const place = (this.place = this.view.placeOf(event));
-    const at = { x: event.clientX, y: event.clientY, corner: -1 };
-    if (event.button === 1 || this.space) this.gesture = { kind: "pan", ...at };
+    if (event.button === 1 || this.space) this.gesture = { kind: "pan", x: event.clientX, y: event.clientY };
     else if (event.button === 0 && event.altKey) this.pick();
-    else if (event.button === 0 && this.choice.tool === "polygon") this.pressCorner(place, at);
-    else if (event.button === 0 && this.choice.tool === "fill") this.fill();
-    else if (event.button === 0 || event.button === 2) {
-      this.gesture = { kind: event.button === 2 || this.choice.tool === "eraser" ? "erase" : "draw", ...at };
-      this.mask.begin();
-      this.strokeTo(place, event.shiftKey);
-    }
+    else if (event.button !== 1 && this.to.mayDraw()) this.begin(place, event.button === 2, event.shiftKey);
     this.draw();
+  }
+
+  /** Draw where the pointer went down. @param {Place} place @param {boolean} right with the right button @param {boolean} joined with Shift */
+  begin(place, right, joined) {
+    const { mask } = this;
+    const { tool } = this.choice;
+    if (!mask) return;
+    if (tool === "polygon") {
+      if (right) this.removeCorner();
+      else this.pressCorner(place);
+    } else if (tool === "fill") {
+      if (!right) this.fill();
+    } else {
+      this.gesture = { kind: "draw", paint: this.paint(right) };
+      mask.begin();
+      this.strokeTo(place, joined, this.gesture.paint);
+    }
   }
 
   /** @param {PointerEvent} event */
@@ -93,20 +131,19 @@ export class Tools {
     if (gesture?.kind === "pan") {
       this.view.pan(event.clientX - gesture.x, event.clientY - gesture.y);
       [gesture.x, gesture.y] = [event.clientX, event.clientY];
-    } else if (gesture?.kind === "corner") this.corners[gesture.corner] = this.cornerAt(this.view.placeOf(event));
+    } else if (gesture?.kind === "corner") Object.assign(gesture.corner, this.cornerAt(this.view.placeOf(event)));
     else if (gesture) {
       const between = event.getCoalescedEvents?.() ?? [];
-      for (const one of between.length ? between : [event]) this.strokeTo(this.view.placeOf(one), true);
+      for (const one of between.length ? between : [event]) this.strokeTo(this.view.placeOf(one), true, gesture.paint);
     }
     this.place = this.view.placeOf(event);
     this.to.hover(this.place);
     this.draw();
   }
 
-  onUp() {
-    if (this.gesture?.kind === "draw" || this.gesture?.kind === "erase") this.mask?.commit();
-    this.gesture = null;
-    this.draw();
+  onDoubleClick() {
+    if (this.choice.tool !== "polygon" || this.close()) return;
+    if (this.corners.length === 1) this.removeCorner(); // its first click closed a polygon, its second one began another
   }
 
   onLeave() {
@@ -121,25 +158,32 @@ export class Tools {
     const busy = this.gesture !== null || this.corners.length > 0;
     if (this.mask?.step) this.mask.cancel();
     [this.corners, this.gesture] = [[], null];
+    this.to.cornered();
     this.draw();
     return busy;
   }
 
-  /** @param {number} label @returns {import("./raster.mjs").Row} */
-  painter(label) {
+  /** @param {boolean} [erase] whatever is chosen @returns {Paint} */
+  paint(erase = false) {
+    const { tool, size, label, backgroundOnly } = this.choice;
+    const background = erase || tool === "eraser" || label === 0;
+    return { size, label: background ? 0 : label, backgroundOnly: backgroundOnly && !background };
+  }
+
+  /** @param {Paint} paint @returns {import("./raster.mjs").Row} */
+  painter({ label, backgroundOnly }) {
     const mask = /** @type {import("./mask.mjs").Mask} */ (this.mask);
-    const backgroundOnly = this.choice.backgroundOnly && label !== 0;
     return (y, from, to) => mask.row(y, from, to, label, backgroundOnly);
   }
 
-  /** @param {Place} place @param {boolean} joined draw a line from where the last one ended */
-  strokeTo(place, joined) {
+  /** @param {Place} place @param {boolean} joined draw a line from where the last one ended @param {Paint} paint */
+  strokeTo(place, joined, paint) {
     if (!this.mask) return;
-    const { size, label, tool } = this.choice;
+    const { size } = paint;
     const end = snapped(place, size);
     const begin = (joined && this.last && snapped(this.last, size)) || end;
     this.last = place;
-    stroke(begin, end, size, this.mask, this.painter(this.gesture?.kind === "erase" || tool === "eraser" ? 0 : label));
+    stroke(begin, end, size, this.mask, this.painter(paint));
     this.mask.tell();
   }
 
@@ -156,7 +200,7 @@ export class Tools {
     const there = mask.at(x, y);
     if (there === label) return;
     if (backgroundOnly && there !== 0 && label !== 0) {
-      this.to.say("There is another class here, and only the background is painted over (O).");
+      this.to.say(t("There is another class here, and only the background is painted over (O)."));
       return;
     }
     mask.begin();
@@ -170,33 +214,39 @@ export class Tools {
     return { x: clamp(Math.round(x), 0, width), y: clamp(Math.round(y), 0, height) };
   }
 
-  /** @param {Place} place @param {{x: number, y: number, corner: number}} at */
-  pressCorner(place, at) {
-    const near = this.corners.findIndex((one) => Math.hypot(one.x - place.x, one.y - place.y) * this.view.scale <= NEAR);
-    if (near === 0 && this.corners.length > 2) {
-      this.close();
-      return;
-    }
-    if (near < 0) this.corners.push(this.cornerAt(place));
-    this.gesture = { kind: "corner", ...at, corner: near < 0 ? this.corners.length - 1 : near };
+  /** @param {Place} place */
+  pressCorner(place) {
+    const far = (/** @type {Place} */ one) => Math.hypot(one.x - place.x, one.y - place.y) * this.view.scale;
+    if (this.corners.length > 2 && far(this.corners[0]) <= CLOSES) this.close();
+    else this.gesture = { kind: "corner", corner: this.corners.find((one) => far(one) <= MOVES) ?? this.addCorner(place) };
+  }
+
+  /** @param {Place} place */
+  addCorner(place) {
+    const corner = this.cornerAt(place);
+    this.corners.push(corner);
+    this.to.cornered();
+    return corner;
   }
 
   /** Take the last corner away. @returns {boolean} whether there was one */
   removeCorner() {
+    this.end();
     const there = this.corners.pop() !== undefined;
+    this.to.cornered();
     this.draw();
     return there;
   }
 
   /** Fill the polygon. @returns {boolean} whether there was one */
   close() {
+    this.end();
     const { mask, corners } = this;
     if (!mask || corners.length < 3) return false;
     this.corners = [];
-    this.gesture = null;
     mask.begin();
-    polygon(corners, mask, this.painter(this.choice.label));
-    if (!mask.commit()) this.to.say("The polygon changes no pixel.");
+    polygon(corners, mask, this.painter(this.paint()));
+    if (!mask.commit()) this.to.say(t("The polygon changes no pixel."));
     this.draw();
     return true;
   }
@@ -205,7 +255,7 @@ export class Tools {
   resize(direction) {
     const { size } = this.choice;
     this.choice.size = clamp(size + direction * Math.max(1, Math.round(size / 8)), 1, LARGEST);
-    this.draw();
+    this.to.chosen();
   }
 
   /** Move the keyboard's cursor. @param {number} dx @param {number} dy in pixels of the picture */
@@ -228,12 +278,13 @@ export class Tools {
   /** Do at the keyboard's cursor what a click would. @param {boolean} joined as with Shift */
   press(joined) {
     const { mask, place } = this;
-    if (!mask || !place) return;
-    if (this.choice.tool === "polygon") this.corners.push(this.cornerAt({ x: Math.floor(place.x), y: Math.floor(place.y) }));
+    if (!mask || !place || !this.to.mayDraw()) return;
+    this.end();
+    if (this.choice.tool === "polygon") this.addCorner({ x: Math.floor(place.x), y: Math.floor(place.y) });
     else if (this.choice.tool === "fill") this.fill();
     else {
       mask.begin();
-      this.strokeTo(place, joined);
+      this.strokeTo(place, joined, this.paint());
       mask.commit();
     }
     this.draw();

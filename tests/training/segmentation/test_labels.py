@@ -6,7 +6,9 @@ from PIL import Image
 from visionsmith.nn_layers import InputError
 from visionsmith.training.segmentation.folders import masked_folder
 from visionsmith.training.segmentation.labels import (
+    ToLabel,
     classes_of,
+    in_the_way,
     pictures_to_label,
     read_labels,
     save_labels,
@@ -114,6 +116,38 @@ def test_a_mask_of_another_kind_makes_room(tmp_path, ending):
     [item] = pictures_to_label(tmp_path)
     assert item.mask.name == "x.png" and (tmp_path / f"masks/x.{ending}.bak").is_file()
     assert np.array_equal(read_labels(item, "index", COLORS), drawn())
+
+
+def test_masks_that_were_kept_are_never_replaced(tmp_path):
+    picture(tmp_path / "images/x.jpg")
+    masks = tmp_path / "masks"
+    for value in (1, 2, 3):  # another tool writes a mask of another kind again and again
+        picture(masks / f"x_{value}.bmp", height=value).rename(masks / "x.bmp")
+        (masks / "x.png").unlink(missing_ok=True)
+        save_labels(*pictures_to_label(tmp_path), drawn(), COLORS)
+    heights = [Image.open(masks / f"x.bmp.bak{number}").height for number in ("", 2, 3)]
+    assert heights == [1, 2, 3]
+
+    theirs = grey(masks / "x.png", drawn(2)).read_bytes()
+    for value, keep in ((1, True), (2, False), (1, True)):
+        save_labels(*pictures_to_label(tmp_path), drawn(value), COLORS, keep=keep)
+    assert (masks / "x.png.bak").read_bytes() == theirs
+    assert np.array_equal(Image.open(masks / "x.png.bak2"), drawn(2))
+    assert not (masks / "x.png.bak3").exists()
+    assert pictures_to_label(tmp_path)[0].mask.name == "x.png"
+
+
+def test_a_mask_never_takes_the_place_of_another_file(tmp_path):
+    picture(tmp_path / "images/x.jpg")
+    for name in ("x.png", "x.tif"):
+        grey(tmp_path / "masks" / name, drawn(2))
+    [item] = pictures_to_label(tmp_path)
+    if item.mask.suffix == ".png":
+        item = ToLabel(item.name, item.picture, item.mask.with_suffix(".tif"), item.target)
+    before = item.target.read_bytes()
+    with pytest.raises(InputError, match=r"x\.png is there beside x\.tif"):
+        save_labels(item, drawn(), COLORS)
+    assert item.target.read_bytes() == before and in_the_way(item)
 
 
 def test_pictures_that_would_share_a_mask(tmp_path):
