@@ -271,9 +271,21 @@ def readable(path: str) -> Path:
     found = next((candidate for candidate in allowed if candidate.exists()), None)
     if found is None:
         raise InputError(
-            f"{path} does not exist below the input, output or models folder; check its name or put it there."
+            f"{path} does not exist below the input, output or models folder; check its name or put it there"
+            f"{_offered(allowed)}."
         )
     return found
+
+
+def _offered(missing: list[Path], most: int = 8) -> str:
+    """What there is in the place of a missing path, in brackets: the names beside it, folders first."""
+    parent = next((path.parent for path in missing if path.parent.is_dir()), None)
+    names = [entry for entry in parent.iterdir() if not entry.name.startswith(".")] if parent else []
+    names = [entry.name for entry in sorted(names, key=lambda entry: (not entry.is_dir(), entry.name.lower()))]
+    if not names:
+        return ""
+    more = ", …" if len(names) > most else ""
+    return f" ({parent.name} has {', '.join(names[:most])}{more})"
 
 
 def data_roots() -> list[Path]:

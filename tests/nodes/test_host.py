@@ -41,6 +41,19 @@ def test_paths_that_lead_nowhere(folders, path, words):
         readable(path)
 
 
+def test_a_wrong_name_is_answered_with_the_names_there_are(folders):
+    (folders / "input" / "a picture.png").touch()
+    (folders / "input" / ".hidden").touch()
+    with pytest.raises(InputError, match=r"put it there \(input has set, a picture\.png\)\.$"):
+        readable("sat")
+    with pytest.raises(InputError, match=r"put it there\.$"):
+        readable("nowhere/sat")
+    for number in range(9):
+        (folders / "input" / str(number)).mkdir()
+    with pytest.raises(InputError, match=r"\(input has 0, 1, 2, 3, 4, 5, 6, 7, …\)\.$"):
+        readable("sat")
+
+
 def test_writing_below_output_only(folders):
     assert writable("runs/a") == (folders / "output" / "runs" / "a").resolve()
     for name in ("../input/x", "/tmp/x", "", "."):
