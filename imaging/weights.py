@@ -28,7 +28,7 @@ class Published:
     licence: str
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.size / 2**20:.0f} MB, {self.licence}) from {self.url}"
+        return f"{self.name} ({self.size / 1e6:.0f} MB, {self.licence}) from {self.url}"
 
 
 def find(name: str, folders: Iterable[Path], endings: tuple[str, ...], what: str, where: str) -> Path:

@@ -24,7 +24,7 @@ BackgroundRemovalWire = io.Custom("BACKGROUND_REMOVAL")
 class RemoveBackground(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        known = "; ".join(f"{name}, {file.size / 2**20:.0f} MB, {file.licence}" for name, file in PUBLISHED.items())
+        known = "; ".join(f"{name}, {file.size / 1e6:.0f} MB, {file.licence}" for name, file in PUBLISHED.items())
         return io.Schema(
             node_id="VisionsmithRemoveBackground",
             display_name="Remove Background",

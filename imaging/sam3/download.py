@@ -21,7 +21,7 @@ REPOSITORY = "facebook/sam3"
 WEIGHTS = "sam3.pt"
 WORDS = ("vocab.json", "merges.txt")  # the table that turns words into tokens: 2 MB
 PAGE = f"https://huggingface.co/{REPOSITORY}"
-LICENCE = "SAM License (gated: accept it on the page first), 3.4 GB"
+LICENCE = "SAM License (gated: accept it on the page first), 3.5 GB"
 
 
 def download(

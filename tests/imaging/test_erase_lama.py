@@ -159,4 +159,4 @@ class FakeSimpleLama:
 
 def test_what_is_known_of_the_published_file():
     assert len(BIG_LAMA.sha256) == 64
-    assert str(BIG_LAMA).startswith("big-lama.pt (196 MB, Apache-2.0)")
+    assert str(BIG_LAMA).startswith("big-lama.pt (206 MB, Apache-2.0)")

@@ -111,7 +111,7 @@ def test_download_only_on_request(display, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no network here"):
         run(LoadLaMa, model="big-lama.pt", download=True, backend="spandrel", limit=1024)
     assert asked == [("big-lama.pt", tmp_path / "models" / "lama")]
-    assert display.texts[-1].startswith("Fetching big-lama.pt (196 MB, Apache-2.0) from https://")
+    assert display.texts[-1].startswith("Fetching big-lama.pt (206 MB, Apache-2.0) from https://")
     with pytest.raises(InputError, match=r"no LaMa model called 'mine.pt', and download fetches big-lama.pt only"):
         run(LoadLaMa, model="mine.pt", download=True, backend="spandrel", limit=1024)
     assert len(asked) == 1
