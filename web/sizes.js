@@ -3,8 +3,16 @@ import { app } from "../../scripts/app.js";
 
 const OURS = /^Visionsmith/;
 const LEAST = 270;
-/** Nodes with a line of text in them that is longer. @type {Record<string, number>} */
-const WIDTHS = { VisionsmithExperiment: 360, VisionsmithLoadDiffusionModel: 400, VisionsmithTrain: 360 };
+/** Nodes with a line of text or a table in them that is longer. @type {Record<string, number>} */
+const WIDTHS = {
+  VisionsmithDatasetStatistics: 400,
+  VisionsmithExperiment: 460,
+  VisionsmithFindBest: 460,
+  VisionsmithImageFolder: 320,
+  VisionsmithLoadDiffusionModel: 400,
+  VisionsmithTest: 460,
+  VisionsmithTrain: 420,
+};
 
 app.registerExtension({
   name: "visionsmith.sizes",

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from . import comfy
-from .browser import CHROMIUM, eventually, front_end, show_all
+from .browser import CHROMIUM, eventually, front_end, run, show_all
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine (Debian: apt-get install chromium)")
 
@@ -121,3 +121,35 @@ def socket_color(page):
             const [r, g, b] = (dot ? getComputedStyle(dot).backgroundColor : '').match(/\\d+/g) ?? [];
             return '#' + [r, g, b].map(one => Number(one).toString(16).padStart(2, '0')).join('') }"""
     )
+
+
+def test_a_wire_let_go_on_the_canvas_offers_what_people_go_on_with(page):
+    """Build Network takes a growing list of tensors, which ComfyUI's own list of offers leaves out."""
+    page.evaluate("() => { app.graph.clear(); const node = LiteGraph.createNode('VisionsmithInput'); node.pos = [0, 0]; app.graph.add(node) }")  # fmt: skip
+    show_all(page)
+    page.evaluate("() => { app.canvas.ds.scale = 1; app.canvas.ds.offset = [300, 200]; app.canvas.setDirty(true, true) }")  # fmt: skip
+    page.wait_for_timeout(300)
+    start = page.evaluate("""() => { const [x, y] = app.graph.nodes[0].getOutputPos(0), { scale, offset } = app.canvas.ds, box = app.canvas.canvas.getBoundingClientRect();
+        return [box.x + (x + offset[0]) * scale, box.y + (y + offset[1]) * scale] }""")
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(start[0] + 200, start[1] + 150, steps=8)
+    page.mouse.up()
+    page.get_by_text("VisionsmithBuildNetwork", exact=True).click()
+    eventually(page, lambda: page.evaluate("app.graph.nodes.some(node => node.type === 'VisionsmithBuildNetwork' && node.inputs[0].link != null)"), "it is there and wired")  # fmt: skip
+
+
+def test_what_is_wrong_with_an_input_is_read_without_looking_for_it(server, page):
+    """ComfyUI's own words are that the node failed; the reason is behind a button."""
+    page.evaluate("""() => { app.graph.clear();
+        for (const [name, left] of [['VisionsmithImageFolder', 0], ['VisionsmithDatasetStatistics', 400]]) {
+            const node = LiteGraph.createNode(name); node.pos = [left, 0]; app.graph.add(node) }
+        const [folder, statistics] = app.graph.nodes;
+        folder.widgets[0].value = 'nothing of that name';
+        folder.connect(0, statistics, 0) }""")
+    show_all(page)
+    assert run(page) == "execution_error"
+    toast = page.get_by_role("alert").filter(has_text="nothing of that name does not exist below the input")
+    toast.wait_for()
+    assert toast.get_by_text("Image Folder").is_visible()
+    page.evaluate("app.graph.clear()")

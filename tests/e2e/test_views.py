@@ -206,7 +206,11 @@ def test_gallery(page):
 
     predicted = panel(page, "Predictions", PREDICT)
     predicted.get_by_role("button", name="Next picture").click()
-    eventually(page, lambda: status(predicted).startswith("2 of 3 · picture 2"), "the second prediction")
+    eventually(
+        page,
+        lambda: status(predicted).startswith("2 of 3") and status(predicted).endswith("picture 2"),
+        "the second prediction",
+    )
     eventually(page, lambda: loaded(predicted.locator("[data-layer=prediction]")), "its mask")
     predicted.get_by_role("tab", name="table").click()
     eventually(page, lambda: predicted.locator("pre").inner_text() != "", "the table of defects")

@@ -119,7 +119,7 @@ export class GalleryView {
     const layers = item ? Object.fromEntries(Object.entries(item.layers).map(([name, file]) => [name, this.urlOf(file)])) : {};
     this.stage.show(item ? { url: this.urlOf(item.picture), alt: `${item.name}: ${item.note}`, width: item.picture.width, layers } : null);
     this.stage.element.setAttribute("aria-label", item ? t("Picture {at} of {all}, arrows for others", { at: index + 1, all: items.length }) : t("Run once to see pictures."));
-    this.status.textContent = item ? [t("{at} of {all}", { at: index + 1, all: items.length }), item.name, item.note].join(" · ") : t("Run once to see pictures.");
+    this.status.textContent = item ? [t("{at} of {all}", { at: index + 1, all: items.length }), item.note, item.name].join(" · ") : t("Run once to see pictures.");
     this.status.title = [this.status.textContent, title].filter(Boolean).join(" · ");
     this.drawLegend();
   }
