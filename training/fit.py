@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from .ranking import merit
 from .run import BEST, LAST, SETTINGS, Curve, Epoch, Run
 from .segmentation.loader import MaskLoader
 from .settings import FitSettings, check, run_key
+from .train_meter import TrainMeter
 
 SAVE_SECONDS = 5.0
 SAVE_SHARE = 0.05  # of the time, at most, goes into saving, however large the network
@@ -123,17 +124,22 @@ def train(
         layout = memory_format_of(network)
         exact = torch.float32 if fabric.device.type == "mps" else torch.float64
         total = torch.tensor(at.loss, dtype=exact, device=fabric.device)
+        meter = TrainMeter(dataset, settings.metric, fabric.device, team, at.counts)
         outcome, sound, saving = "running", True, _Saving()
-        begun, midway = (
-            (at, total),
-            False,
-        )  # where the step began, and whether it is a step of several batches that has not ended
+        # Where the step began, and whether it is a step of several batches that has not ended:
+        begun, midway = (at, total, meter.counts), False
         every = 1 if fabric.device.type == "cpu" else CHECK_STEPS_ON_GPU
+
+        def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
+            outputs = step_module(inputs)
+            meter.add(outputs, targets)
+            return criterion(outputs, targets)
 
         def save() -> None:
             at.loss = float(total)
             if not team.leads or not sound or not math.isfinite(at.loss):
                 return
+            at.counts = meter.counts.flatten().tolist()
             with saving:
                 described = {
                     "position": asdict(at),
@@ -157,11 +163,11 @@ def train(
                     last_of_step = (at.batch + 1) % settings.accumulate == 0 or at.batch + 1 == len(loader)
                     own, whole = len(inputs), loader.batches.length(at.batch)
                     if settings.accumulate > 1 and at.batch % settings.accumulate == 0:
-                        begun = replace(at), total.clone()
+                        begun = replace(at), total.clone(), meter.counts
                     team.sow(settings.seed, at.step, at.batch)
                     sound = False  # until the step is whole, what is in memory must not be saved
                     with nullcontext() if last_of_step else unsynchronized():
-                        share = team.share(criterion(step_module(inputs), targets), own, whole)
+                        share = team.share(loss_of(inputs, targets), own, whole)
                         fabric.backward(share / _group(at.batch, len(loader), settings.accumulate))
                     value = team.mean(share)
                     total += value * whole
@@ -218,10 +224,12 @@ def train(
                         best, best_epoch = None if unmeasured else judged, at.epoch + 1
                         if team.leads:
                             save_weights(module, folder / BEST)
-                record = Epoch(at.epoch + 1, at.step, train_loss, val_loss, metric, rate, time.monotonic() - began)
+                took, learned = time.monotonic() - began, meter.score(train_loss)
+                record = Epoch(at.epoch + 1, at.step, train_loss, val_loss, metric, rate, took, learned)
                 history.append(record)
                 at.epoch, at.batch, at.samples = at.epoch + 1, 0, 0
                 total.zero_()
+                meter.reset()
                 if settings.patience and at.epoch - best_epoch >= settings.patience and at.step < steps:
                     outcome = "stopped early"
                 elif at.step >= steps:
@@ -234,7 +242,7 @@ def train(
         finally:
             if outcome in ("running", "stopped") and at.step:
                 if midway:  # the weights are those of the last whole step; the batches since then are taken again
-                    (at, total), sound = begun, True
+                    (at, total, meter.counts), sound = begun, True
                 save()
 
 
@@ -278,13 +286,15 @@ class _Saving:
 
 @dataclass
 class _Position:
-    """How far training has come: optimizer steps, whole epochs, and batches, samples and summed loss of the epoch at hand."""
+    """How far training has come: optimizer steps, whole epochs, and batches, samples, summed loss and `TrainMeter.counts` of the epoch at
+    hand."""
 
     step: int = 0
     epoch: int = 0
     batch: int = 0
     samples: int = 0
     loss: float = 0.0
+    counts: list[float] = field(default_factory=list)
 
 
 def _set_up(network: Network, optimizer: Optimizer, settings: FitSettings, team: Team):

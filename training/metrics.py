@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -26,10 +27,19 @@ class ClassMetrics:
     count: Tensor
 
 
+def counts_of(matrix: Tensor) -> Tensor:
+    """int64 [3, classes]: how many were rightly taken for each class, were taken for it, and are of it, from a confusion matrix."""
+    return torch.stack((matrix.diagonal(), matrix.sum(0), matrix.sum(1)))
+
+
 def class_metrics(matrix: Tensor) -> ClassMetrics:
     """Precision, recall and F1 of each class from a confusion matrix."""
-    matrix = matrix.double()
-    hits, predicted, count = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    return class_metrics_of(counts_of(matrix))
+
+
+def class_metrics_of(counts: Tensor) -> ClassMetrics:
+    """The same from `counts_of` it."""
+    hits, predicted, count = counts.double()
     return ClassMetrics(_share(hits, predicted), _share(hits, count), _share(2 * hits, predicted + count), count)
 
 
@@ -39,10 +49,15 @@ def _share(part: Tensor, whole: Tensor) -> Tensor:
 
 def classification_scores(matrix: Tensor) -> dict[str, float]:
     """Accuracy, the mean recall of the classes that are there ("balanced accuracy"), and their mean F1 ("macro F1")."""
-    found = class_metrics(matrix)
+    return classification_scores_of(counts_of(matrix))
+
+
+def classification_scores_of(counts: Tensor) -> dict[str, float]:
+    """The same from `counts_of` a confusion matrix."""
+    found = class_metrics_of(counts)
     there = found.count > 0
     return {
-        "accuracy": float(matrix.diagonal().sum() / matrix.sum().clamp(min=1)),
+        "accuracy": float(counts[0].sum() / counts[2].sum().clamp(min=1)),
         "balanced accuracy": float(found.recall[there].mean()),
         "macro F1": float(found.f1[there].mean()),
     }
@@ -51,10 +66,28 @@ def classification_scores(matrix: Tensor) -> dict[str, float]:
 def regression_scores(targets: Tensor, predicted: Tensor) -> dict[str, float]:
     """Mean absolute error, root mean squared error and R² = 1 − Σ(y − ŷ)² / Σ(y − ȳ)², from float [count, values] each."""
     targets, predicted = targets.double(), predicted.double()
+    sums = regression_sums(
+        targets - targets.mean(0), predicted - targets.mean(0)
+    )  # around 0: nothing is lost by rounding
+    return regression_scores_of(sums)
+
+
+def regression_sums(targets: Tensor, predicted: Tensor) -> Tensor:
+    """float64 [5, values] from float [count, values] each: count, Σ|ŷ − y|, Σ(ŷ − y)², Σy and Σy² of each value."""
+    targets, predicted = targets.double(), predicted.double()
     error = predicted - targets
-    spread = ((targets - targets.mean(0)) ** 2).sum(0)
-    r2 = 1 - (error**2).sum(0) / spread.clamp(min=1e-12)
-    return {"MAE": float(error.abs().mean()), "RMSE": float((error**2).mean().sqrt()), "R2": float(r2.mean())}
+    parts = torch.ones_like(error), error.abs(), error**2, targets, targets**2
+    return torch.stack([part.sum(0) for part in parts])
+
+
+def regression_scores_of(sums: Tensor) -> dict[str, float]:
+    """The scores from `regression_sums`, which may be added up over batches."""
+    count, absolute, square, total, total_square = sums
+    spread = total_square - total**2 / count
+    r2 = 1 - square / spread.clamp(min=1e-12)
+    means = (part.sum() / count.sum() for part in (absolute, square))
+    mae, mse = map(float, means)
+    return {"MAE": mae, "RMSE": math.sqrt(mse), "R2": float(r2.mean())}
 
 
 LOWER_IS_BETTER = ("loss", "MAE", "RMSE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,23 +155,32 @@ def maps_picture(activation: Tensor, most: int = 64) -> Image.Image:
 
 
 def curves_picture(history: Sequence[Epoch], metric: str) -> Image.Image:
-    """Loss and metric over the epochs, training and validation."""
+    """Loss and metric over the epochs; the training's metric is dashed."""
     figure, axes = curve_figure(7.0, 3.6)
-    epochs = [e.epoch for e in history]
-    axes.plot(epochs, [e.train_loss for e in history], label="training loss", color="#3566b8")
-    if any(e.val_loss is not None for e in history):
-        axes.plot(epochs, [e.val_loss for e in history], label="validation loss", color="#d9822b")
+    lines = _over_epochs(
+        axes, history, (("train_loss", "training loss", "#3566b8"), ("val_loss", "validation loss", "#d9822b"))
+    )
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
-    lines = axes.get_lines()
-    if any(e.metric is not None for e in history):
+    metrics = (("train_metric", f"training {metric}", "#2e9e5b"), ("metric", f"validation {metric}", "#2e9e5b"))
+    if metric != "loss" and any(getattr(epoch, name) is not None for epoch in history for name, *_ in metrics):
         right = axes.twinx()
-        right.plot(epochs, [e.metric for e in history], label=metric, color="#2e9e5b", linestyle="--")
         right.set_ylabel(metric)
-        lines = [*lines, *right.get_lines()]
+        lines += _over_epochs(right, history, metrics)
     axes.legend(lines, [line.get_label() for line in lines], loc="center right")
     axes.grid(alpha=0.25)
     return render(figure)
+
+
+def _over_epochs(axes, history: Sequence[Epoch], columns: Sequence[tuple[str, str, str]]) -> list:
+    """Lines for those columns (name, label, colour) that have a value; gaps where they have none."""
+    lines = []
+    for name, label, color in columns:
+        values = [math.nan if (value := getattr(epoch, name)) is None else value for epoch in history]
+        if not all(map(math.isnan, values)):
+            style = "--" if name == "train_metric" else "-"
+            lines += axes.plot([epoch.epoch for epoch in history], values, style, label=label, color=color)
+    return lines
 
 
 def save_picture(picture: Image.Image, file: Path) -> None:

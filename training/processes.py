@@ -67,6 +67,12 @@ class Team:
             share /= self.world
         return share
 
+    def sum(self, part: Tensor) -> Tensor:
+        """The sum of all processes' parts; `part` is used up."""
+        if self.world > 1:
+            torch.distributed.all_reduce(part)
+        return part
+
     def same(self, value: Any) -> Any:
         """What the first process has, in all of them."""
         if self.world == 1:

@@ -42,6 +42,7 @@ class Row:
         error: Why it failed, in one sentence; empty for a trial that ended well.
         key: Changes whenever the network, the data or a setting does.
         split: Which one was tested.
+        training: Loss and metric of the best epoch over the batches that were learned from, measured meanwhile (see `TrainMeter`).
     """
 
     model: str
@@ -60,6 +61,7 @@ class Row:
     key: str = ""
     split: str = "test"
     validation_classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    training: Mapping[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, which has no NaN: what could not be measured is null."""
@@ -328,7 +330,8 @@ def _flat(row: Row) -> dict[str, Any]:
     classes = {f"{metric} of {name}": value for name, values in row.classes.items() for metric, value in values.items()}
     validation = {f"val {name}": value for name, value in row.validation.items()}
     tail = {key: getattr(row, key) for key in ("best_epoch", "epochs", "parameters", "seconds", "folder", "error")}
-    return {**head, **row.scores, **validation, **classes, **tail}
+    training = {f"train {name}": value for name, value in row.training.items()}
+    return {**head, **row.scores, **validation, **training, **classes, **tail}
 
 
 def _escaped(text: str) -> str:

@@ -25,7 +25,10 @@ SETTINGS, LAST, BEST, METRICS_CSV, CURVES = (
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to; `val_loss` and `metric` are None where there is no validation split."""
+    """What one epoch came to; `val_loss` and `metric` are None where there is no validation split.
+
+    `train_metric` is the metric over the batches that were learned from (see `TrainMeter`); None where it was not measured.
+    """
 
     epoch: int
     step: int
@@ -34,6 +37,7 @@ class Epoch:
     metric: float | None
     learning_rate: float
     seconds: float
+    train_metric: float | None = None
 
 
 @dataclass

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .defect_metrics import DefectCounter, DefectScores, TolerantF1
+from .metrics import counts_of
 from .transforms import IGNORE
 
 __all__ = [
@@ -95,16 +96,20 @@ class PixelScores:
 
 def pixel_scores(confusion: Tensor) -> PixelScores:
     """The scores of each class from a confusion [classes, classes] (rows the true class) summed over a split."""
-    matrix = confusion.double()
-    hits, predicted, count = matrix.diagonal(), matrix.sum(0), matrix.sum(1)
+    return pixel_scores_of(counts_of(confusion))
+
+
+def pixel_scores_of(counts: Tensor) -> PixelScores:
+    """The same from `counts_of` the confusion."""
+    hits, predicted, count = counts.double()
     either = predicted + count - hits
 
     def share(part: Tensor, whole: Tensor) -> Tensor:
         return torch.where(either > 0, part / whole.clamp(min=1), torch.nan)
 
-    overall = float(hits.sum() / matrix.sum()) if matrix.any() else float("nan")
+    overall = float(hits.sum() / count.sum()) if count.any() else float("nan")
     dice = share(2 * hits, predicted + count)
-    return PixelScores(share(hits, either), share(hits, count), share(hits, predicted), dice, confusion.sum(1), overall)
+    return PixelScores(share(hits, either), share(hits, count), share(hits, predicted), dice, counts[2], overall)
 
 
 def segmentation_scores(confusion: Tensor, background: int = 0) -> dict[str, float]:

@@ -209,10 +209,19 @@ def _test(
         folder=trial.folder,
         key=key,
         split=trial.split,
+        training=_learned(run),
     )
     _write_report(report, folder / TEST)
     _write(folder / TEST / SCORES, row.to_dict())
     return row
+
+
+def _learned(run: Run) -> dict[str, float]:
+    """Loss and metric of the best epoch while it learned."""
+    best = next((epoch for epoch in run.history if epoch.epoch == run.best_epoch), None)
+    if best is None:
+        return {}
+    return {"loss": best.train_loss} | ({} if best.train_metric is None else {run.metric: best.train_metric})
 
 
 def class_scores(report: Report | SegmentationReport) -> dict[str, dict[str, float]]:

@@ -72,6 +72,7 @@ def test_two_processes_come_to_the_weights_of_one_and_go_on_where_they_were_stop
     for ours, theirs in zip(two.history, one.history, strict=True):
         assert (ours.epoch, ours.step, ours.metric) == (theirs.epoch, theirs.step, theirs.metric)
         assert abs(ours.train_loss - theirs.train_loss) < 1e-5 and abs(ours.val_loss - theirs.val_loss) < 1e-5
+        assert abs(ours.train_metric - theirs.train_metric) < 0.002  # a sample on the edge may fall to either side
     assert list(fit(plain(), digits, *both, tmp_path / "two")) == []  # it is finished
 
 
