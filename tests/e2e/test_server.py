@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from . import comfy
-from .conftest import TRAINING
+from .conftest import NAMES, TRAINING
 from .prompts import node_of, picture, shipped, training
 
 
@@ -42,6 +42,13 @@ def test_every_node_explains_itself(server):
                     if isinstance(choice, dict):
                         inner = {**choice["inputs"].get("required", {}), **choice["inputs"].get("optional", {})}
                         assert all(entry[1].get("tooltip") for entry in inner.values()), f"{name}.{key}"
+
+
+def test_templates_are_listed(server):
+    """What Workflow → Browse Templates shows of us."""
+    listed = server.get("/api/workflow_templates")
+
+    assert set(NAMES) <= {name for names in listed.values() for name in names}
 
 
 @pytest.mark.parametrize("name", TRAINING)
