@@ -122,7 +122,8 @@ class Subset:
 def read_picture(path: Path, mode: str = "RGB") -> Tensor:
     """Decode a picture file to uint8 [channels, height, width], turned upright as its EXIF entry says.
 
-    16-bit grey is scaled to 8 bits; palettes, CMYK and alpha become `mode`. A very large picture is mapped, see `mapped`.
+    Grey of 16 bits, of 32 bits and in floating point (0 to 1) is scaled to 8 bits; palettes, CMYK and alpha become `mode`. A very large
+    picture is mapped, see `mapped`.
 
     Raises:
         InputError: The file is empty, truncated or no picture.
@@ -141,10 +142,22 @@ def _decoded(path: Path, mode: str) -> np.ndarray:
     """uint8 [channels, height, width]."""
     with opened(path) as picture:
         picture = ImageOps.exif_transpose(picture)
-        if picture.mode.startswith("I"):  # Pillow would clip 16 bits at 255
-            picture = Image.fromarray((np.asarray(picture, np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+        if picture.mode == "F" or picture.mode.startswith("I"):
+            picture = Image.fromarray(_in_bytes(np.asarray(picture), deep=picture.mode.startswith("I;16")))
         array = np.array(picture.convert(mode))
     return np.ascontiguousarray((array if array.ndim == 3 else array[..., None]).transpose(2, 0, 1))
+
+
+def _in_bytes(values: np.ndarray, deep: bool) -> np.ndarray:
+    """Grey values [height, width] as uint8; Pillow would clip them at 255, and take floating point from 0 to 1 for black.
+
+    Args:
+        deep: They have 16 bits. Files of 32 bits do not say which of their bits are used: the largest value tells.
+    """
+    values = np.nan_to_num(values)
+    top = values.max(initial=0)
+    scale = 1 / 256 if deep or top > 255 else 255 if values.dtype.kind == "f" and top <= 1 else 1
+    return (values * scale).clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)

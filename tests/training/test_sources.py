@@ -122,6 +122,24 @@ def test_unusual_pictures_are_read_as_people_see_them(tmp_path):
     assert read_picture(tmp_path / "palette.png", "L").shape == (1, 4, 6)
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.float32([0, 0.5, 1]), [0, 127, 255]),
+        (np.float32([0, 100, 255]), [0, 100, 255]),
+        (np.float32([0, 25_600, 65_535]), [0, 100, 255]),
+        (np.float32([np.nan, 0.5, 1]), [0, 127, 255]),
+        (np.int32([0, 100, 255]), [0, 100, 255]),
+        (np.int32([-5, 25_600, 65_535]), [0, 100, 255]),
+        (np.uint16([0, 255, 65_535]), [0, 0, 255]),  # dark pictures of a camera of 16 bits stay dark
+    ],
+)
+def test_grey_of_more_than_8_bits(tmp_path, values, expected):
+    Image.fromarray(values[None]).save(tmp_path / "deep.tif")
+
+    assert read_picture(tmp_path / "deep.tif", "L").flatten().tolist() == expected
+
+
 CSV = "width,height,kind\n1,2,a\n3,4,b\n" * 1 + "5,6,a\n7,8,b\n" * 5
 
 
