@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import torch
@@ -207,21 +208,35 @@ def _listed(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]] | None:
     place = next((folder / name for name in LIST_FOLDERS if (folder / name / "train.txt").is_file()), None)
     if place is None:
         return None
-    by_name = {name: pair for pair in pairs for name in (pair[0].stem, pair[0].name)}
+    by_name = _by_name(folder, pairs)
     splits = {}
     for split in SPLITS:
         file = place / f"{split}.txt"
         if file.is_file():
             lines = [line.strip() for line in _lines(file) if line.strip()]
-            found = [next((by_name[name] for name in _readings(line) if name in by_name), None) for line in lines]
-            if None in found:
-                raise InputError(
-                    f"{file.name} names {lines[found.index(None)]}, but there is no such picture; correct the list."
-                )
+            found = [next((by_name[name] for name in _readings(line) if name in by_name), ()) for line in lines]
+            for line, meant in zip(lines, found, strict=True):
+                if not meant:
+                    raise InputError(f"{file.name} names {line}, but there is no such picture; correct the list.")
+                if len(meant) > 1:
+                    raise InputError(
+                        f"{file.name} names {line}, and that may be {name_some({pair[0] for pair in meant})}; write the path below the folder of pictures."
+                    )
             if not found:
                 raise InputError(f"{file.name} names no pictures; write one name per line, or remove the file.")
-            splits[split] = found
+            splits[split] = [meant[0] for meant in found]
     return splits
+
+
+def _by_name(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]]:
+    """The pictures that a name may mean: a path from any folder on, with or without its ending."""
+    by_name: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        *above, name = pair[0].relative_to(folder).parts
+        for start in range(len(above) + 1):
+            for end in {name, pair[0].stem}:
+                by_name["/".join((*above[start:], end))].append(pair)
+    return by_name
 
 
 def _lines(file: Path) -> list[str]:
@@ -233,7 +248,9 @@ def _lines(file: Path) -> list[str]:
 
 def _readings(line: str) -> list[str]:
     """What a line of a list may mean: a name with or without its ending, or a path and (as some lists have it) that of its mask."""
-    return [name for text in (line, line.split()[0]) for name in (text, Path(text).name, Path(text).stem)]
+    paths = [PurePosixPath(text.replace("\\", "/")) for text in (line, line.split()[0])]
+    parts = [path.parts[start:] for path in paths for start in range(len(path.parts))]
+    return ["/".join((*above, end)) for *above, name in parts for end in (name, PurePosixPath(name).stem)]
 
 
 def _settle_missing(split: str, pairs: list[Pair], missing: str, notes: list[str]) -> list[Pair]:

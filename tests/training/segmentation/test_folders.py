@@ -110,6 +110,25 @@ def test_lists_of_names(tmp_path, place):
     assert names(masked_folder(tmp_path)) == {"train": ["c d", "b"], "val": ["a"]}
 
 
+def test_lists_tell_pictures_of_one_name_apart_by_their_folder(tmp_path):
+    for camera in ("left", "right"):
+        make_folder(tmp_path, "ab", f"images/{camera}", f"masks/{camera}")
+    (tmp_path / "train.txt").write_text("left/a\nright/b.png\n")
+    (tmp_path / "val.txt").write_text("some/where/images/right/a.png masks/right/a.png\nimages\\left\\b.png\n")
+
+    assert names(masked_folder(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}
+    splits = masked_folder(tmp_path).splits
+    assert [[path.parent.name for path in splits[name].paths] for name in splits] == [
+        ["left", "right"],
+        ["right", "left"],
+    ]
+
+    (tmp_path / "val.txt").write_text("a\n")
+    assert "val.txt names a, and that may be left/a.png, right/a.png; write the path" in sentence(
+        masked_folder, tmp_path
+    )
+
+
 def test_lists_that_name_nothing(tmp_path):
     make_folder(tmp_path)
     (tmp_path / "train.txt").write_text("a\nzz\n")
