@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -58,9 +59,12 @@ def _xor(planes: Sequence[Plane], out: Plane, library: Any) -> None:
 
 def _majority(planes: Sequence[Plane], out: Plane, library: Any) -> None:
     votes = library.zeros_like(out, dtype=library.uint8 if len(planes) < 256 else library.int32)
+    wrong = library.zeros_like(votes, dtype=library.bool_ if library is np else library.bool)
     for plane in planes:
         votes += library.greater(plane, 0.5)
+        wrong |= library.isnan(plane)  # which is not above a half, and must not pass for a vote against
     out[...] = votes > len(planes) // 2
+    out[wrong] = math.nan
 
 
 OPERATIONS: dict[str, Callable[[Sequence[Plane], Plane, Any], None]] = {

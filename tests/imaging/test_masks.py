@@ -198,3 +198,11 @@ def test_checks_are_sentences():
         checked_images(torch.rand(1, 2, 3, 7))
     with pytest.raises(InputError, match="mask is 5 × 4 pixels, but the picture is 6 × 4"):
         fit_masks(torch.ones(1, 4, 5), torch.rand(1, 4, 6, 3))
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_values_that_are_no_numbers_are_refused_by_every_operation(operation):
+    good, bad = torch.ones(1, 4, 4), torch.zeros(1, 4, 4)
+    bad[0, 2, 3] = torch.nan
+    with pytest.raises(InputError, match="NaN"):
+        merge_masks([good, bad, good], operation)
