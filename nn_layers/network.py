@@ -55,7 +55,7 @@ class Prepare:
             return images
         scales = self.height / height, self.width / width
         if self.fit == "crop":
-            high, wide = (round(side / max(scales)) for side in (self.height, self.width))
+            high, wide = (max(1, round(side / max(scales))) for side in (self.height, self.width))
             top, left = (height - high) // 2, (width - wide) // 2
             images = images[..., top : top + high, left : left + wide]
         elif self.fit == "pad":

@@ -169,3 +169,12 @@ def test_prepare_matches_channels_size_and_normalization():
     torch.testing.assert_close(grey, torch.ones(2, 1, 8, 8))
     assert nn.Prepare(3, 4, 4)(torch.rand(1, 1, 4, 4)).shape == (1, 3, 4, 4)
     assert nn.Prepare(3, 4, 4)(torch.rand(1, 4, 4, 4)).shape == (1, 3, 4, 4)
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1), (2, 9)])
+def test_pictures_of_any_shape_are_prepared(fit, size):
+    prepared = nn.Prepare(1, 33, 8, fit=fit)(torch.ones(1, 1, *size))
+
+    assert prepared.shape == (1, 1, 33, 8)
+    assert prepared.isfinite().all()
