@@ -41,7 +41,7 @@ def ours(dataset: Dataset) -> float:
     layer = nn.SegmentationModel("unet", "resnet18", CLASSES)
     drawn = nn.apply(layer, nn.input_tensor(nn.Input("image", (3, WINDOW, WINDOW))))
     network = nn.build_network((drawn,), "unet")
-    settings = FitSettings(epochs=1, batch_size=BATCH, device="cpu", seed=int(time.time() * 1e6) % 2**31)
+    settings = FitSettings(epochs=1, batch_size=BATCH, metric="mIoU", device="cpu", seed=int(time.time() * 1e6) % 2**31)
     with tempfile.TemporaryDirectory() as folder:
         steps = fit(network, dataset, Loss(), Optimizer("AdamW", schedule="constant"), settings, Path(folder))
         next(steps)

@@ -47,7 +47,9 @@ def cases() -> dict[str, tuple[nn.Network, Dataset, int, int]]:
 
 
 def ours(network: nn.Network, dataset: Dataset, batch: int, epochs: int) -> float:
-    settings = FitSettings(epochs=epochs, batch_size=batch, device="cpu", seed=int(time.time() * 1e6) % 2**31)
+    settings = FitSettings(
+        epochs=epochs, batch_size=batch, metric="accuracy", device="cpu", seed=int(time.time() * 1e6) % 2**31
+    )
     with tempfile.TemporaryDirectory() as folder:
         steps = fit(network, dataset, Loss(), Optimizer("AdamW", schedule="constant"), settings, Path(folder))
         next(steps)

@@ -19,7 +19,7 @@ from ..training.results import Results, Row
 from ..training.trial import TRAIN, was_stopped
 from .data import dataset_input, dataset_output
 from .host import host, image_from_pil, readable, writable
-from .support.charts import remember, run_chart, wishes, workflow_of
+from .support.charts import remember, run_chart, wishes, with_stopped, workflow_of
 from .support.figures import results_table
 from .support.live import LiveTraining
 from .support.widgets import size
@@ -120,14 +120,9 @@ class ExperimentNode(io.ComfyNode):
         picture = image_from_pil(results.picture())
         text = f"best by {', '.join(used)} on {on}: {_title(row)}"
         chart = run_chart(run) | {"title": f"best: {_title(row)}", "workflow": workflow_of(cls)}
-        if stopped:  # so that the node offers to go on
-            chart |= {"state": "stopped"}
-        remember(workflow_of(cls), node, run.folder, chart["title"])
-        notes = (
-            [f"stopped before their end, to go on when this is executed again: {'; '.join(stopped)}"] if stopped else []
-        )
-        chart["notes"] = notes + chart["notes"]
-        said = "\n".join([text, *notes])
+        chart = with_stopped(chart, list(stopped))
+        remember(workflow_of(cls), node, run.folder, chart["title"], stopped)
+        said = "\n".join([text, *chart["notes"][:1]]) if stopped else text
         host().text(node, said)
         ui = {**host().preview(picture, cls), "visionsmith_curve": [chart], "headline": [text]}
         ui["text"] = [f"{said}\n\n{results.text()}"]
@@ -208,9 +203,10 @@ def experiment_folder(name: str) -> Path:
         return readable(f"experiments/{name.strip()}")
 
 
-def stopped_trials(results: Results, folder: Path) -> list[str]:
-    """The trainings that somebody stopped before their end; their figures are those of that moment."""
-    return [_title(row) for row in results.rows if not row.error and was_stopped(folder / row.folder / TRAIN)]
+def stopped_trials(results: Results, folder: Path) -> dict[str, Path]:
+    """Title → run of the trainings that somebody stopped before their end; their figures are those of that moment."""
+    runs = {_title(row): folder / row.folder / TRAIN for row in results.rows if not row.error}
+    return {title: run for title, run in runs.items() if was_stopped(run)}
 
 
 def _title(row: Row) -> str:

@@ -43,6 +43,8 @@ ROUTES: dict[str, tuple[Callable[[Any], Any], int]] = {
 }
 """Path → what answers (parsed JSON to JSON or a file, InputError for a refusal; runs in a thread) and the most bytes it takes."""
 
+AT_ONCE = ("/visionsmith/charts/go-on", "/visionsmith/charts/stop")
+"""Paths whose answer only sets a flag: no thread is waited for, however busy all of them are."""
 
 THREADS = 4
 MOST_AT_ONCE = 16  # questions that are being answered or wait for a thread
@@ -54,11 +56,11 @@ _asked = 0
 def register() -> None:
     """Tell the host every route."""
     for path, (answer, limit) in ROUTES.items():
-        host().serve(path, handler(answer, limit))
+        host().serve(path, handler(answer, limit, at_once=path in AT_ONCE))
 
 
-def handler(answer: Callable[[Any], Any], limit: int) -> Callable[[Any], Awaitable[Any]]:
-    """An aiohttp handler around `answer`."""
+def handler(answer: Callable[[Any], Any], limit: int, *, at_once: bool = False) -> Callable[[Any], Awaitable[Any]]:
+    """An aiohttp handler around `answer`, which runs in a thread, or `at_once` on the server's loop."""
     from aiohttp import web
 
     def refusal(status: int, sentence: str, **more: Any) -> web.Response:
@@ -73,10 +75,10 @@ def handler(answer: Callable[[Any], Any], limit: int) -> Callable[[Any], Awaitab
             return refusal(408, f"the body did not come within {BODY_SECONDS} seconds; send it again.")
         if body is None:
             return refusal(413, f"the body is larger than {limit:,} bytes; send less.")
-        if _asked >= MOST_AT_ONCE:
+        if not at_once and _asked >= MOST_AT_ONCE:
             return refusal(429, f"{MOST_AT_ONCE} questions are being answered; ask again in a moment.")
         try:
-            found = await _in_thread(answer, body)
+            found = _answered(answer, body) if at_once else await _in_thread(answer, body)
         except RefusedShapesError as error:
             return refusal(400, str(error), **error.answer)
         except InputError as error:
@@ -118,7 +120,7 @@ async def _read(request: Any, limit: int) -> bytes | None:
 
 
 def _answered(answer: Callable[[Any], Any], body: bytes) -> str | labels.FileAnswer:
-    """Parse, answer and write, all off the server's loop."""
+    """Parse, answer and write."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:

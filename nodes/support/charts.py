@@ -1,8 +1,9 @@
 """Charts of trainings as the canvas draws them: of those that run, and of those that a node ran before, found again on disk.
 
 A chart is a table: `notes` (warnings, and where the run is), `state`, `metric`, `step` of `steps`, `epochs`, `best` (the best
-epoch, 0 for none), and `points`, each [step, training loss or None, validation loss or None, metric or None]. It never has
-more than `MOST_POINTS` of them with a validation and as many without. The page puts it into words, in the person's language.
+epoch, 0 for none), and `points`, each [step, training loss, validation loss, metric, metric over the training split] with None
+for what there is not. It never has more than `MOST_POINTS` of epochs and as many of steps. The page puts it into words, in the
+person's language.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,8 @@ from ...nn_layers.files import atomic
 from ...nn_layers.storage import read_json
 from ...training import Run
 from ...training.finetune import FinetuneRun
-from ...training.run import SETTINGS
+from ...training.run import SETTINGS, Epoch
+from ...training.trial import was_stopped
 from ..host import host
 
 MOST_POINTS = 1000
@@ -89,15 +91,21 @@ def wishes(node: type) -> int:
     return _wishes.get(node.hidden.unique_id, 0)
 
 
-def remember(workflow: str, node_id: str, folder: Path, title: str = "") -> None:
-    """Note down that a node shows the run in `folder`, so that a page, or a server, that starts anew finds it."""
+def remember(
+    workflow: str, node_id: str, folder: Path, title: str = "", stopped: Mapping[str, Path] | None = None
+) -> None:
+    """Note down that a node shows the run in `folder`, so that a page, or a server, that starts anew finds it.
+
+    `stopped` are other trainings of the node that were ended before their time, by title: as long as one of them is, it can go on.
+    """
     root = host().folder("output").resolve()
     if not workflow or not folder.is_relative_to(root):
         return
+    others = {name: run.relative_to(root).as_posix() for name, run in (stopped or {}).items()}
     with _writing:
         known = _index()
         known.pop(f"{workflow} {node_id}", None)
-        known[f"{workflow} {node_id}"] = [folder.relative_to(root).as_posix(), title]
+        known[f"{workflow} {node_id}"] = [folder.relative_to(root).as_posix(), title, others]
         (root / INDEX).parent.mkdir(parents=True, exist_ok=True)
         with atomic(root / INDEX) as path:
             path.write_text(json.dumps(dict(list(known.items())[-MOST_KNOWN:]), indent=0), encoding="utf-8")
@@ -106,23 +114,40 @@ def remember(workflow: str, node_id: str, folder: Path, title: str = "") -> None
 def shown_before(workflow: str, node_id: str) -> dict[str, Any] | None:
     """The chart of the run that a node showed last, from its folder; None if there is none any more."""
     root = host().folder("output").resolve()
-    place, title = _index().get(f"{workflow} {node_id}", ("", ""))
-    folder = (root / place).resolve()
-    if not place or not folder.is_relative_to(root):
+    place, title, others = _index().get(f"{workflow} {node_id}", ("", "", {}))
+    folders = {name: (root / other).resolve() for name, other in {"": place, **others}.items()}
+    if not place or not all(folder.is_relative_to(root) for folder in folders.values()):
         return None
     try:
-        return chart_of(folder) | {"title": title}
+        chart = chart_of(folders.pop("")) | {"title": title}
+        return with_stopped(chart, [name for name, folder in folders.items() if was_stopped(folder)])
     except (InputError, OSError, KeyError, TypeError, ValueError):  # removed, or half written by a crash
         return None
 
 
-def _index() -> dict[str, list[str]]:
+def with_stopped(chart: dict[str, Any], titles: Sequence[str]) -> dict[str, Any]:
+    """The chart of a node that did several trainings, of which some were stopped: it says which, and offers to go on."""
+    if not titles:
+        return chart
+    note = f"stopped before their end, to go on when this is executed again: {'; '.join(titles)}"
+    return chart | {"state": "stopped", "notes": [note, *chart["notes"]]}
+
+
+def _index() -> dict[str, tuple[str, str, dict[str, str]]]:
     try:
         found = read_json(host().folder("output").resolve() / INDEX)
     except (InputError, OSError):
         return {}
     whole = found.items() if isinstance(found, dict) else ()
-    return {key: entry for key, entry in whole if isinstance(entry, list) and [type(e) for e in entry] == [str, str]}
+    return {key: known for key, entry in whole if (known := _known(entry))}
+
+
+def _known(entry: Any) -> tuple[str, str, dict[str, str]] | None:
+    """An entry of the index: folder, title, and stopped trainings, which those of older versions lack; None if it is none."""
+    if not isinstance(entry, list) or [type(part) for part in entry] not in ([str, str], [str, str, dict]):
+        return None
+    folder, title, others = [*entry, {}][:3]
+    return (folder, title, others) if all(name and isinstance(other, str) for name, other in others.items()) else None
 
 
 def chart_of(folder: Path) -> dict[str, Any]:
@@ -136,8 +161,8 @@ def run_chart(run: Run) -> dict[str, Any]:
     """The chart of a network's training."""
     last = run.step or max((epoch.step for epoch in run.history), default=1)
     unit = last / max(1, run.curve[-1][0]) if run.curve else 1.0  # on a GPU the curve counts every tenth step
-    losses = [(step * (unit if unit > 5 else 1), loss, None, None) for step, loss in run.curve]
-    epochs = [(epoch.step, epoch.train_loss, epoch.val_loss, epoch.metric) for epoch in run.history]
+    losses = [of_step(step * (unit if unit > 5 else 1), loss) for step, loss in run.curve]
+    epochs = [of_epoch(epoch) for epoch in run.history]
     chart = {"state": _left(run.state), "metric": run.metric, "best": run.best_epoch, "step": last}
     chart |= {"steps": run.steps or last, "epochs": run.epochs or len(run.history)}
     chart["notes"] = [*run.warnings, _place(run.folder)]
@@ -148,7 +173,7 @@ def finetune_chart(run: FinetuneRun) -> dict[str, Any]:
     """The chart of a fine-tuning, which has no validation."""
     how = run.settings["settings"]
     epochs = round(how["steps"] * how["batch_size"] * how["accumulate"] / max(1, run.settings["pictures"]))
-    points = thin([(step, loss, None, None) for step, loss in run.curve])
+    points = thin([of_step(step, loss) for step, loss in run.curve])
     chart = {"state": _left(run.state), "metric": "loss", "best": 0, "step": run.step, "epochs": max(1, epochs)}
     chart["steps"] = run.step if run.state == "done" else max(run.step, how["steps"])
     chart["notes"] = [*run.settings["warnings"], _place(run.folder)]
@@ -164,6 +189,21 @@ def _place(folder: Path) -> str:
 def _left(state: str) -> str:
     """What a run on disk that says it is running is to a person: one that was cancelled, or whose server is gone."""
     return "interrupted" if state == "running" else state
+
+
+def of_step(step: float, loss: float) -> Point:
+    """The point of a step."""
+    return step, loss, None, None, None
+
+
+def of_epoch(epoch: Epoch) -> Point:
+    """The point of an epoch."""
+    return epoch.step, epoch.train_loss, epoch.val_loss, epoch.metric, epoch.train_metric
+
+
+def is_epoch(point: Point) -> bool:
+    """Whether a point is that of an epoch."""
+    return any(value is not None for value in point[2:])
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:

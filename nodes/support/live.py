@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ...training import FitSettings, Progress, Run
-from ...training.run import LAST
+from ...training.run import LAST, Epoch
 from ..host import host
 from . import charts
 
@@ -85,7 +85,7 @@ class Live:
             return
         self.told, value = now, float(loss)
         if stage == "train":
-            self._add((step, value, None, None))
+            self._add(charts.of_step(step, value))
             done, took = step - self.before[0], now - self.before[1]
             if done and took:
                 speed = done * self.samples / took
@@ -109,9 +109,9 @@ class Live:
             host().progress(self.node_id, done, count)
             self._send()
 
-    def validated(self, step: int, train_loss: float, val_loss: float | None, metric: float | None) -> None:
-        """Take what the validation after an epoch found."""
-        point = step, train_loss, val_loss, metric
+    def learned(self, epoch: Epoch) -> None:
+        """Take what an epoch came to."""
+        point = charts.of_epoch(epoch)
         self.epochs.append(point)
         self.fresh.append(point)
         if len(self.epochs) > 2 * charts.MOST_POINTS:
@@ -137,8 +137,8 @@ class Live:
         if step <= 1 or self.folder is None or not (self.folder / LAST).is_file():
             return
         points = [point for point in charts.chart_of(self.folder)["points"] if point[0] < step]
-        self.epochs = [point for point in points if point[2] is not None or point[3] is not None]
-        self.losses = [point for point in points if point[2] is None and point[3] is None]
+        self.epochs = [point for point in points if charts.is_epoch(point)]
+        self.losses = [point for point in points if not charts.is_epoch(point)]
         self.fresh = points
 
     def _told(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ class LiveTraining(Live):
     def update(self, progress: Progress) -> None:
         """Take one step's progress, and ask it to stop if a person wants that; raises the host's interrupt if the user pressed Cancel."""
         if (record := progress.record) is not None:
-            self.validated(record.step, record.train_loss, record.val_loss, record.metric)
+            self.learned(record)
             progress.stop = self.stopping
         if not self.due:
             return

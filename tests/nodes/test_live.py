@@ -95,6 +95,7 @@ def test_a_training_is_told_and_found_again(host, digits):
     assert {event["workflow"] for event in host.events} == {WORKFLOW} and len({e["run"] for e in host.events}) == 1
     points = [point for event in host.events for point in event["points"]]
     assert sum(point[3] is not None for point in points) == 2  # an accuracy for each epoch
+    assert sum(point[4] is not None for point in points) == 2  # and one of what it learned from
     assert told[-1]["speed"] > 0 and (told[-1]["epoch"], told[-1]["epochs"]) == (2, 2)
     assert seen[len(seen) // 2]["points"] and seen[-1] is not None  # a page that comes late
     assert ui["state"] == "done" and ui["best"] in (1, 2) and ui["epochs"] == 2
@@ -160,12 +161,17 @@ def test_an_experiment_stops_one_training_and_does_the_others(host, digits):
     first, second = (title for title in steps if " of 2: " in title)
     assert "width-4" in first and steps[first] == 3 and steps[second] > 3
     assert asked()["title"].startswith("best: ") and host.bars[-1][1] == 2
+    again = asked()  # after a restart: nothing but the disk is asked
+    assert again["state"] == "stopped" and again["points"] == result.ui["visionsmith_curve"][0]["points"]
+    assert again["notes"] == result.ui["visionsmith_curve"][0]["notes"]
+    assert again["notes"][0].startswith("stopped before their end, to go on when this is executed again: width-4")
 
     host.on_event = None
     host.events.clear()
     result = run(ExperimentNode, **given)
     assert "stopped" not in result.ui["text"][0]
     assert {event["title"][:6] for event in host.events} == {"1 of 2"}  # the other one is read from its folder
+    assert asked()["state"] == "done" and not asked()["notes"][0].startswith("stopped")
     host.events.clear()
     run(ExperimentNode, **given)
     assert host.events == []
@@ -202,9 +208,10 @@ def test_what_is_known_is_bounded_and_stays_below_the_output_folder(host, tmp_pa
     charts.remember("w", "9", tmp_path / "elsewhere")
     charts.remember("", "9", host.folder("output") / "runs" / "a")
     known = json.loads((host.folder("output") / charts.INDEX).read_text())
-    assert list(known) == ["w 2", "w 3", "w 4"] and known["w 4"] == ["runs/run-4", ""]
+    assert list(known) == ["w 2", "w 3", "w 4"] and known["w 4"] == ["runs/run-4", "", {}]
     assert str(tmp_path) not in json.dumps(known)
-    for wrong in ("{", "[]", '{"w 4": ["../../secret", ""]}', '{"w 4": 3}'):
+    wrong_ones = ["{", "[]", '{"w 4": ["../../secret", ""]}', '{"w 4": 3}', '{"w 4": ["a", "", {"b": 3}]}', '{"w 4": ["a", "", {"b": "/etc"}]}']  # fmt: skip
+    for wrong in wrong_ones:
         (host.folder("output") / charts.INDEX).write_text(wrong)
         assert charts.shown_before("w", "4") is None
 
@@ -226,4 +233,5 @@ def test_points_are_thinned_evenly_to_the_last():
     few = charts.thin(points, 100)
     assert len(few) <= 100 and few[-1][0] == 2500
     assert charts.thin(points[:7], 100) == points[:7]
+    assert charts.is_epoch((1, 2.0, None, None, 0.5)) and not charts.is_epoch(charts.of_step(1, 2.0))
     assert charts.written([(3, 1 / 3, math.inf, None), (1, 2.0, None, math.nan)]) == [[1, 2.0, None, None], [3, 0.333333, None, None]]  # fmt: skip

@@ -34,6 +34,7 @@ def host():
 def test_every_route_is_told_to_the_host(host):
     pytest.importorskip("aiohttp", reason="ComfyUI's server is aiohttp's")
     routes.register()
+    assert set(routes.AT_ONCE) < set(routes.ROUTES)
     assert set(host.served) == set(routes.ROUTES) and all(path.startswith("/visionsmith/") for path in host.served)
 
 

@@ -17,7 +17,7 @@ test_utils = pytest.importorskip("aiohttp.test_utils")
 
 
 def served(answer, talk, limit=1000):
-    """What `talk(client)` gives, where /route is answered by `answer` and /alive at once."""
+    """What `talk(client)` gives, where /route is answered by `answer`, /flag beside the threads, and /alive at once."""
 
     async def alive(request):
         return web.Response(text="yes")
@@ -25,6 +25,7 @@ def served(answer, talk, limit=1000):
     async def go():
         app = web.Application()
         app.router.add_post("/route", routes.handler(answer, limit))
+        app.router.add_post("/flag", routes.handler(lambda data: {"heard": data}, limit, at_once=True))
         app.router.add_get("/alive", alive)
         async with test_utils.TestClient(test_utils.TestServer(app)) as client:
             return await talk(client)
@@ -32,9 +33,9 @@ def served(answer, talk, limit=1000):
     return asyncio.run(go())
 
 
-async def ask(client, body=b"{}", **more):
+async def ask(client, body=b"{}", path="/route", **more):
     """Status and parsed answer."""
-    response = await client.post("/route", data=body, headers={"Content-Type": "application/json"}, **more)
+    response = await client.post(path, data=body, headers={"Content-Type": "application/json"}, **more)
     return response.status, json.loads(await response.text())
 
 
@@ -90,6 +91,27 @@ def test_of_too_many_questions_some_are_refused_and_the_next_one_is_answered():
     assert refused and all(status == 429 and "ask again" in answer["error"] for status, answer in refused)
     assert [status for status, _ in answered].count(200) == routes.MOST_AT_ONCE
     assert last == (200, {})
+
+
+def test_a_wish_to_stop_is_heard_while_every_thread_is_busy():
+    go = threading.Event()
+
+    def slow(data):
+        assert go.wait(30)
+        return data
+
+    async def talk(client):
+        questions = [asyncio.create_task(ask(client)) for _ in range(routes.MOST_AT_ONCE)]
+        while routes._asked < routes.MOST_AT_ONCE:
+            await asyncio.sleep(0.01)
+        heard = await asyncio.wait_for(ask(client, b"[7]", "/flag"), 20)
+        refused = await asyncio.wait_for(ask(client, b"{", "/flag"), 20)
+        busy = routes._asked
+        go.set()
+        await asyncio.gather(*questions)
+        return heard, refused[0], busy
+
+    assert served(slow, talk) == ((200, {"heard": [7]}), 400, routes.MOST_AT_ONCE)
 
 
 def test_who_leaves_before_the_answer_blocks_nobody():
