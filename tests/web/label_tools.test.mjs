@@ -19,6 +19,7 @@ function desk(choice = {}, mayDraw = true) {
     mask, element: board, marks: element(), scale: 8, pan() {}, reveal() {},
     placeOf: ({ clientX, clientY }) => ({ x: clientX, y: clientY }),
     onScreen: (place) => place,
+    colorOf: () => "none",
     holds: ({ x, y }) => x >= 0 && y >= 0 && x < 40 && y < 30,
   };
   const chosen = { tool: "brush", label: 1, size: 3, backgroundOnly: false, ...choice };

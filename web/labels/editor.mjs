@@ -1,6 +1,7 @@
 /** The label editor: a dialog that fills the window, and what its buttons and keys do. */
 import { html } from "../views/dom.mjs";
 import { t } from "../words/text.mjs";
+import { Message, shareSlider, slider, TOOLS, toolWords } from "./controls.mjs";
 import { iconButton } from "./elements.mjs";
 import { meaningOf } from "./keys.mjs";
 import { IGNORE } from "./mask.mjs";
@@ -12,30 +13,12 @@ import { View } from "./view.mjs";
 /** @typedef {import("./tools.mjs").Choice} Choice @typedef {import("./tools.mjs").Tool} Tool */
 
 const ZOOM = 1.25;
-const TOOLS = /** @type {const} */ (["brush", "eraser", "polygon", "fill"]);
-
-/** What the button of a tool says, and what to do with it, below the palette. @param {Tool} tool */
-function toolWords(tool) {
-  switch (tool) {
-    case "brush":
-      return [t("Brush (B)"), t("Drag to paint; the right button erases. Shift + click draws a line from the last stroke.")];
-    case "eraser":
-      return [t("Eraser (E)"), t("Drag to give pixels back to the background.")];
-    case "polygon":
-      return [
-        t("Polygon (P)"),
-        t("Click the corners. Enter, a double click or the first corner closes it; Backspace or the right button takes the last corner away, Escape gives it up."),
-      ];
-    default:
-      return [t("Fill (F)"), t("Click an area: all of its class that hangs together is given the chosen one.")];
-  }
-}
 
 /** Actions that move the picture: not while the pointer draws on it, because that would draw a line right across. */
 const MOVING = new Set(["zoomIn", "zoomOut", "fit", "help"]);
 
-/** Kept from one opening to the next. @type {Choice & {opacity: number, shown: boolean}} */
-const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacity: 0.55, shown: true };
+/** Kept from one opening to the next. @type {Choice & {opacity: number, shown: boolean, brightness: number, contrast: number}} */
+const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacity: 0.55, shown: true, brightness: 1, contrast: 1 };
 
 /** @param {unknown} error */
 const sentence = (error) => (error instanceof Error ? error.message : String(error));
@@ -43,13 +26,6 @@ const sentence = (error) => (error instanceof Error ? error.message : String(err
 /** Say something else; what is the same already costs nothing, and is not read out again. @param {HTMLElement} element @param {string} text */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
-}
-
-/** A slider with its value. @param {string} text @param {Record<string, any>} values @param {(value: number) => void} change */
-function slider(text, values, change) {
-  const input = html("input", { type: "range", "aria-label": text, ...values, oninput: () => change(Number(input.value)) });
-  const output = html("output");
-  return { input, output, row: html("label", { class: "visionsmith-label-slider" }, html("span", {}, text, " ", output), input) };
 }
 
 export class LabelEditor {
@@ -76,7 +52,7 @@ export class LabelEditor {
     this.help = helpPage(() => this.toggleHelp());
     this.said = "";
     this.dialog = html("dialog", { class: "visionsmith-dialog visionsmith-labels", "aria-label": t("Label pictures of {folder}", { folder: listing.folder }) });
-    this.message = html("div", { class: "visionsmith-label-message", hidden: true });
+    this.message = new Message({ saveAgain: () => this.act("save"), reload: () => this.act("revert"), leave: () => this.dialog.close() });
     this.state = html("span", { class: "visionsmith-label-state", role: "status" });
     this.where = html("span", { class: "visionsmith-label-where" });
     this.title = html("span", { class: "visionsmith-label-title" });
@@ -85,8 +61,8 @@ export class LabelEditor {
     /** What each action of the table of keys does. @type {Record<string, () => unknown>} */
     this.actions = {
       ...Object.fromEntries(TOOLS.map((tool) => [tool, () => this.use(tool)])),
-      smaller: () => this.resize(-1),
-      larger: () => this.resize(1),
+      smaller: () => this.tools.resize(-1),
+      larger: () => this.tools.resize(1),
       close: () => this.tools.close(),
       removeCorner: () => this.tools.removeCorner(),
       escape: () => this.escape(),
@@ -127,6 +103,10 @@ export class LabelEditor {
       chosen.shown = true;
       this.showChoice();
     });
+    this.light = {
+      brightness: shareSlider(t("Brightness"), (share) => this.lighten("brightness", share)),
+      contrast: shareSlider(t("Contrast"), (share) => this.lighten("contrast", share)),
+    };
     this.build();
     this.view.setColors(listing.classes);
     this.palette.setClasses(listing.classes);
@@ -145,9 +125,9 @@ export class LabelEditor {
     element.setAttribute("aria-label", t("Picture and mask. Arrows move the cursor, D draws there, question mark shows all keys."));
     element.tabIndex = 0;
     Object.defineProperty(element, "type", { value: "textarea" }); // ComfyUI leaves Ctrl+Z alone in such an element
-    const stage = html("div", { class: "visionsmith-label-stage-area" }, element, this.message, this.help);
+    const stage = html("div", { class: "visionsmith-label-stage-area" }, element, this.message.element, this.help);
     const status = html("div", { class: "visionsmith-label-status-line" }, this.state, this.where);
-    const settings = html("div", { class: "visionsmith-label-settings" }, this.size.row, this.opacity.row, this.hint);
+    const settings = html("div", { class: "visionsmith-label-settings" }, this.size.row, this.opacity.row, this.light.brightness.row, this.light.contrast.row, this.hint);
     const side = html("div", { class: "visionsmith-label-side" }, this.palette.element, settings);
     this.dialog.append(this.toolbar(), this.list.element, stage, side, status);
     this.dialog.addEventListener("keydown", (event) => this.onKey(event));
@@ -159,10 +139,13 @@ export class LabelEditor {
 
   /** A button for an action; the keyboard goes back to the picture. @param {import("./elements.mjs").Icon} icon @param {string} label @param {string} action */
   button(icon, label, action) {
-    return iconButton(icon, label, () => {
-      this.actions[action]();
-      if (action !== "help") this.view.element.focus({ preventScroll: true });
-    });
+    return iconButton(icon, label, () => this.act(action));
+  }
+
+  /** @param {string} action */
+  act(action) {
+    this.actions[action]();
+    if (action !== "help") this.view.element.focus({ preventScroll: true });
   }
 
   toolbar() {
@@ -210,7 +193,7 @@ export class LabelEditor {
 
   /** @param {Tool} tool */
   use(tool) {
-    if (chosen.tool !== tool) this.tools.close();
+    if (chosen.tool !== tool && this.tools.corners.length && !this.tools.close()) this.tools.cancel();
     chosen.tool = tool;
     this.showChoice();
   }
@@ -228,15 +211,16 @@ export class LabelEditor {
     if (focus) this.view.element.focus({ preventScroll: true });
   }
 
+  /** Show the picture lighter or with more contrast; what is saved is the mask alone. @param {"brightness" | "contrast"} what @param {number} share */
+  lighten(what, share) {
+    chosen[what] = share;
+    this.showChoice();
+  }
+
   /** @param {"backgroundOnly" | "shown"} what */
   toggle(what) {
     chosen[what] = !chosen[what];
     this.showChoice();
-  }
-
-  /** @param {number} direction */
-  resize(direction) {
-    this.tools.resize(direction);
   }
 
   undo() {
@@ -310,7 +294,8 @@ export class LabelEditor {
     event.stopPropagation(); // keys mean nothing to the canvas meanwhile
     const target = /** @type {HTMLElement} */ (event.target);
     const typing = target instanceof HTMLInputElement && target.type === "text";
-    if (typing && event.key !== "Escape") return;
+    if (typing && event.key === "Escape") this.view.element.focus({ preventScroll: true });
+    if (typing && !(event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey))) return;
     if (event.key === " " && target === this.view.element) {
       event.preventDefault();
       this.tools.space = true;
@@ -382,9 +367,7 @@ export class LabelEditor {
     const { state, mask } = this.session;
     this.state.dataset.kind = state.kind;
     setText(this.state, this.said && state.kind !== "problem" ? `${state.text}. ${this.said}` : state.text);
-    this.message.hidden = state.kind === "busy" || (mask !== null && state.kind !== "locked");
-    this.message.dataset.kind = state.kind;
-    setText(this.message, state.text);
+    this.message.show(state, mask !== null, this.session.dirty);
     this.buttons.undo.disabled = !mask?.past.length && !this.tools.corners.length;
     this.buttons.redo.disabled = !mask?.future.length;
     this.buttons.clear.disabled = !mask || state.kind === "locked";
@@ -399,10 +382,10 @@ export class LabelEditor {
     this.hint.textContent = toolWords(chosen.tool)[1];
     this.palette.show(chosen.tool === "eraser" ? 0 : chosen.label);
     this.view.setOverlay(chosen.shown, chosen.opacity);
-    this.size.input.value = String(Math.round((100 * Math.log(chosen.size)) / Math.log(LARGEST)));
-    this.size.output.textContent = t("{size} px", { size: chosen.size });
-    this.opacity.input.value = String(Math.round(chosen.opacity * 100));
-    this.opacity.output.textContent = `${Math.round(chosen.opacity * 100)} %`;
+    this.size.show((100 * Math.log(chosen.size)) / Math.log(LARGEST), t("{size} px", { size: chosen.size }));
+    this.opacity.show(chosen.opacity * 100, `${Math.round(chosen.opacity * 100)} %`);
+    for (const what of /** @type {const} */ (["brightness", "contrast"])) this.light[what].show(chosen[what]);
+    this.view.setLight(chosen.brightness, chosen.contrast);
     this.tools.draw();
   }
 }

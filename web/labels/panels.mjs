@@ -8,6 +8,8 @@ import { IGNORE } from "./mask.mjs";
 
 const filters = () => ({ all: t("All"), unlabelled: t("Without a mask"), labelled: t("With a mask") });
 
+const TAIL = 16; // letters of a name
+
 /** The list of pictures with what each has; up and down go through it. */
 export class PictureList {
   /** @param {(index: number) => void} onOpen */
@@ -18,8 +20,10 @@ export class PictureList {
     this.count = html("span", { class: "visionsmith-label-count" });
     this.filter = html("select", { "aria-label": t("Pictures in the list"), onchange: () => this.refilter() });
     for (const [value, text] of Object.entries(filters())) this.filter.append(html("option", { value }, text));
+    this.search = html("input", { type: "text", "aria-label": t("Part of a name"), placeholder: t("part of a name"), spellcheck: "false", class: "visionsmith-label-search", oninput: () => this.refilter() });
+    this.search.addEventListener("keydown", (event) => event.key === "Enter" && this.openFirst());
     this.list = html("ul", { role: "listbox", tabindex: 0, "aria-label": t("Pictures"), onkeydown: (/** @type {KeyboardEvent} */ event) => this.onKey(event) });
-    this.element = html("nav", { class: "visionsmith-label-pictures", "aria-label": t("Pictures") }, html("div", { class: "visionsmith-label-heading" }, this.filter, this.count), this.list);
+    this.element = html("nav", { class: "visionsmith-label-pictures", "aria-label": t("Pictures") }, html("div", { class: "visionsmith-label-heading" }, this.filter, this.count), this.search, this.list);
     /** @type {Listed[]} */
     this.pictures = [];
     this.open = -1;
@@ -33,8 +37,9 @@ export class PictureList {
     const common = parts.every((part) => part.length > 1 && part[0] === parts[0][0]) ? 1 : 0;
     this.items = pictures.map(({ name }, index) => {
       const shown = parts[index].slice(common).join("/");
+      const cut = Math.max(0, shown.length - TAIL); // the end tells pictures apart, and is always shown
       const sign = html("span", { class: "visionsmith-label-sign", "aria-hidden": "true" });
-      return html("li", { role: "option", id: `visionsmith-label-picture-${index}`, title: name, onclick: () => this.onOpen(index) }, sign, html("span", {}, shown), html("span", { class: "visionsmith-label-hidden" }));
+      return html("li", { role: "option", id: `visionsmith-label-picture-${index}`, title: name, onclick: () => this.onOpen(index) }, sign, html("span", { class: "visionsmith-label-head" }, shown.slice(0, cut)), html("span", { class: "visionsmith-label-tail" }, shown.slice(cut)), html("span", { class: "visionsmith-label-hidden" }));
     });
     this.list.replaceChildren(...this.items);
     pictures.forEach((_, index) => this.mark(index));
@@ -59,7 +64,7 @@ export class PictureList {
     const { labelled, shared } = this.pictures[index];
     const changed = index === this.open && this.changed;
     const item = this.items[index];
-    const [sign, , words] = item.children;
+    const [sign, , , words] = item.children;
     const state = shared ? "shared" : changed ? "changed" : labelled ? "labelled" : "unlabelled";
     if (item.dataset.state !== state) {
       item.dataset.state = state;
@@ -74,9 +79,19 @@ export class PictureList {
 
   refilter() {
     const wanted = this.filter.value;
+    const part = this.search.value.trim().toLowerCase();
     this.items.forEach((item, index) => {
-      item.hidden = index !== this.open && wanted !== "all" && this.pictures[index].labelled !== (wanted === "labelled");
+      const { name, labelled } = this.pictures[index];
+      const fits = (wanted === "all" || labelled === (wanted === "labelled")) && name.toLowerCase().includes(part);
+      item.hidden = index !== this.open && !fits;
     });
+  }
+
+  /** The first one that has the typed part in its name. */
+  openFirst() {
+    const part = this.search.value.trim().toLowerCase();
+    const index = this.items.findIndex((item, i) => !item.hidden && this.pictures[i].name.toLowerCase().includes(part));
+    if (index >= 0) this.onOpen(index);
   }
 
   /** The picture that comes before or after, among those in the list. @param {number} index @param {number} step 1 or −1 */

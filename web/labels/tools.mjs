@@ -18,6 +18,7 @@ import { t } from "../words/text.mjs";
  */
 
 export const LARGEST = 500;
+const FASTEST = 0.4; // how much one turn of the wheel zooms at most, as a logarithm
 const CLOSES = 10; // pixels of the screen around the first corner, where a click closes the polygon
 const MOVES = 6; // and around any corner, where it is dragged
 
@@ -90,7 +91,7 @@ export class Tools {
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 33 : 1;
     if (event.altKey) this.resize(event.deltaY < 0 ? 1 : -1);
-    else this.view.zoom(Math.exp((-event.deltaY * lines) / 500), event);
+    else this.view.zoom(Math.exp(clamp((-event.deltaY * lines * (event.ctrlKey ? 5 : 1)) / 500, -FASTEST, FASTEST)), event); // Ctrl: two fingers on a touchpad
   }
 
   /** @param {PointerEvent} event */
@@ -299,7 +300,7 @@ export class Tools {
       const shown = corners.map((corner) => view.onScreen(corner));
       const moving = this.gesture === null && place && !this.keyboard ? [view.onScreen(this.mask ? this.cornerAt(place) : place)] : [];
       const points = [...shown, ...moving].map(({ x, y }) => `${x},${y}`).join(" ");
-      shapes.push(...ringed("polygon", { points }));
+      shapes.push(svg("polygon", { points, fill: view.colorOf(choice.label), "fill-opacity": 0.3, "fill-rule": "evenodd" }), ...ringed("polygon", { points }));
       shown.forEach(({ x, y }, index) => shapes.push(svg("circle", { cx: x, cy: y, r: index ? 4 : 6, fill: "#fff", stroke: "#000", "stroke-width": 1.5 })));
     }
     const paints = choice.tool === "brush" || choice.tool === "eraser";

@@ -98,6 +98,18 @@ export class View {
     this.overlay.hidden = !shown;
   }
 
+  /** How light the picture is shown, and with how much contrast; 1 is as it is. @param {number} brightness @param {number} contrast */
+  setLight(brightness, contrast) {
+    const filter = brightness === 1 && contrast === 1 ? "" : `brightness(${brightness}) contrast(${contrast})`;
+    if (this.picture.style.filter !== filter) this.picture.style.filter = filter;
+  }
+
+  /** A class's colour as a page has it; none for the background and for pixels that do not count. @param {number} label */
+  colorOf(label) {
+    const color = label === IGNORE ? 0 : this.colors[label];
+    return color ? `rgb(${color & 255} ${(color >> 8) & 255} ${(color >> 16) & 255})` : "none";
+  }
+
   paintAll() {
     if (!this.mask) return;
     const { width, height, changed } = this.mask;
