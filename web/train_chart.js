@@ -5,6 +5,7 @@ import { passOn } from "./canvas_events.mjs";
 import { Chart } from "./chart/chart.mjs";
 import { isBusy } from "./chart/frame.mjs";
 import { nodeAt, placesOf } from "./chart/places.mjs";
+import { showNotice } from "./notice.mjs";
 import { addStyle } from "./style.mjs";
 import { t } from "./words/text.mjs";
 
@@ -58,15 +59,23 @@ function onTold(told) {
   charts.get(nodeAt(app.rootGraph, told.node))?.show(told);
 }
 
-/** @param {any} node @returns {Promise<boolean>} whether the server heard */
-async function stop(node) {
-  const heard = namesOf(node).map((name) => post("charts/stop", { workflow: workflow(), node: name }));
-  return (await Promise.all(heard)).every(Boolean);
+/** Takes the last notice away. */
+let taken = () => {};
+
+/** Tell the server what a person wants; if it does not hear, that is said. @param {string} path @param {any[]} wishes @returns {Promise<boolean>} whether it heard */
+async function wish(path, wishes) {
+  taken();
+  const heard = (await Promise.all(wishes.map((one) => post(path, one)))).every(Boolean);
+  if (!heard) taken = showNotice(t("ComfyUI's server did not answer, so nothing was changed; try again in a moment."), [{ label: t("Close"), action: () => {} }]);
+  return heard;
 }
 
 /** @param {any} node @returns {Promise<boolean>} whether the server heard */
+const stop = (node) => wish("charts/stop", namesOf(node).map((name) => ({ workflow: workflow(), node: name })));
+
+/** @param {any} node @returns {Promise<boolean>} whether the server heard */
 async function goOn(node) {
-  const heard = (await Promise.all(namesOf(node).map((name) => post("charts/go-on", { node: name })))).every(Boolean);
+  const heard = await wish("charts/go-on", namesOf(node).map((name) => ({ node: name })));
   if (heard) await app.queuePrompt(0, 1);
   return heard;
 }
@@ -81,7 +90,7 @@ function leaveTextsOut() {
   };
 }
 
-const stopAll = () => void post("charts/stop", {});
+const stopAll = () => void wish("charts/stop", [{}]);
 
 /** The button of the action bar; it comes once the person's language is known. */
 function addButton() {

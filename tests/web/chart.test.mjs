@@ -7,15 +7,22 @@ import { exact, lastStep, linearTicks, place, scaleFor, short, ticks, zoomed } f
 
 test("points become lines, in order and without what cannot be drawn", () => {
   const curve = new Curve();
-  curve.add([[1, 0.9, null, null], [2, 0.8, null, null], [2, 0.8, 0.7, 0.5], [2, 0.1, null, null]]);
+  curve.add([[1, 0.9, null, null, null], [2, 0.8, null, null, null], [2, 0.8, 0.7, 0.5, 0.6], [2, 0.1, null, null, null]]);
   curve.add([[3, null, null, null], [4, 0.6, null, null], [4, 0.6, 0.5, null]]);
-  const [train, val, metric, ...more] = curve.lines("accuracy");
+  const [train, val, learned, metric, ...more] = curve.lines("accuracy");
   assert.deepEqual(train.values, [[1, 0.9], [2, 0.8], [4, 0.6]]);
   assert.deepEqual(val.values, [[2, 0.7], [4, 0.5]]);
   assert.deepEqual([metric.label, metric.values], ["val accuracy", [[2, 0.5]]]);
+  assert.deepEqual([learned.key, learned.pane, learned.label, learned.values], ["learned", "metric", "train accuracy", [[2, 0.6]]]);
   assert.deepEqual(more, []);
   assert.deepEqual(curve.lines("loss").map((line) => line.key), ["train", "val"]);
   assert.deepEqual(new Curve().lines("loss"), []);
+});
+
+test("without a validation split the metric of the training split is drawn alone", () => {
+  const curve = new Curve();
+  curve.add([[5, 0.9, null, null, null], [5, 0.8, null, null, 0.3]]);
+  assert.deepEqual(curve.lines("accuracy").map((line) => [line.key, line.values]), [["train", [[5, 0.9]]], ["learned", [[5, 0.3]]]]);
 });
 
 test("epochs shorter than the time between two events give the line of the training loss", () => {

@@ -2,9 +2,9 @@ import { t } from "../words/text.mjs";
 
 /**
  * What a chart shows, without a page: points as they come, bounded, and the lines that are drawn of them.
- * @typedef {[step: number, train: number|null, val: number|null, metric: number|null]} Point as the server tells them
+ * @typedef {[step: number, train: number|null, val: number|null, metric: number|null, learned?: number|null]} Point as the server tells them; `learned` is the metric over the training split
  * @typedef {[step: number, value: number]} Value
- * @typedef {{key: "train" | "val" | "metric", label: string, pane: "loss" | "metric", values: Value[]}} Line
+ * @typedef {{key: "train" | "val" | "learned" | "metric", label: string, pane: "loss" | "metric", values: Value[]}} Line
  */
 
 const MOST = 2000;
@@ -24,14 +24,14 @@ export class Curve {
   constructor() {
     /** Losses of single steps. @type {Point[]} */
     this.steps = [];
-    /** What validations found. @type {Point[]} */
+    /** What epochs came to. @type {Point[]} */
     this.epochs = [];
   }
 
   /** @param {Point[]} points */
   add(points) {
     for (const point of points) {
-      if (point[2] === null && point[3] === null) this.steps = append(this.steps, point);
+      if (point.slice(2).every((value) => value === null)) this.steps = append(this.steps, point);
       else this.epochs = append(this.epochs, point);
     }
   }
@@ -44,18 +44,21 @@ export class Curve {
       { key: "train", label: t("train loss"), pane: "loss", values: valuesOf(train, 1) },
       { key: "val", label: t("val loss"), pane: "loss", values: valuesOf(this.epochs, 2) },
     ];
-    if (metric !== "loss") lines.push({ key: "metric", label: t("val {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 3) });
+    if (metric !== "loss") {
+      lines.push({ key: "learned", label: t("train {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 4) });
+      lines.push({ key: "metric", label: t("val {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 3) });
+    }
     return lines.filter((line) => line.values.length);
   }
 }
 
-/** @param {Point[]} points @param {1 | 2 | 3} column @returns {Value[]} */
+/** @param {Point[]} points @param {1 | 2 | 3 | 4} column @returns {Value[]} */
 function valuesOf(points, column) {
   /** @type {Value[]} */
   const values = [];
   for (const point of points) {
     const value = point[column];
-    if (value !== null && Number.isFinite(value)) values.push([point[0], value]);
+    if (typeof value === "number" && Number.isFinite(value)) values.push([point[0], value]);
   }
   return values;
 }

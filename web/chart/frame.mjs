@@ -7,7 +7,7 @@ const BUSY = ["preparing", "running", "validating", "sampling", "stopping"];
 /** Whether a training in this state is at work. @param {string} state */
 export const isBusy = (state) => BUSY.includes(state);
 
-const ENTRIES = /** @type {const} */ (["train", "val", "metric"]);
+const ENTRIES = /** @type {const} */ (["train", "val", "learned", "metric"]);
 
 /** @param {string} label @param {string} title @param {() => void} action */
 function button(label, title, action) {

@@ -97,6 +97,7 @@ function* traced(drawing, pane, line) {
   }
   if (!path) return;
   yield svg("path", { d: path, class: `line ${line.key}` });
-  if (line.key === "train" ? dots.length > 1 : dots.length > MARKED) return;
+  const marked = line.key === "val" || line.key === "metric" ? MARKED : 1; // one alone is no line
+  if (dots.length > marked) return;
   yield svg("path", { d: dots.map((at) => `M${at}h0`).join(""), class: `dots ${line.key}` });
 }
