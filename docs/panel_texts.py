@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 WEB = Path(__file__).resolve().parents[1] / "web"
-COMMANDS = WEB.parent / "locales" / "en" / "commands.json"
+ENGLISH = WEB.parent / "locales" / "en"
 TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*|/\*.*?\*/)
     |(?P<regex>(?<=[(,=:\[!&|?{};>])\s*/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/[a-z]*)
@@ -145,9 +145,10 @@ def _code(file: Path) -> str:
 
 
 @cache
-def commands() -> frozenset[str]:
-    """The labels of our commands, which ComfyUI translates."""
-    return frozenset(entry["label"] for entry in json.loads(COMMANDS.read_text(encoding="utf-8")).values())
+def comfyui_translates() -> frozenset[str]:
+    """The texts of our commands and settings."""
+    files = (ENGLISH / name for name in ("commands.json", "settings.json"))
+    return frozenset(text for file in files for text in re.findall(r'": "(.*)"', file.read_text(encoding="utf-8")))
 
 
 def untranslated() -> list[str]:
@@ -160,7 +161,7 @@ def untranslated() -> list[str]:
 def seen(text: Text) -> bool:
     """Whether a person seems to see or hear a text: by where it goes, or because it reads like a sentence."""
     key = text.behind.startswith(":") and re.search(r"[{,]\s*$", text.before)
-    if key or UNSEEN.search(text.says) or TECHNICAL.search(text.before) or text.says in commands():
+    if key or UNSEEN.search(text.says) or TECHNICAL.search(text.before) or text.says in comfyui_translates():
         return False
     words = text.says.replace("{}", " ")
     return bool((SHOWN.search(text.before) or CHILD.search(text.before)) and WORD.search(words)) or bool(

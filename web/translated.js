@@ -4,24 +4,35 @@ import { api } from "../../scripts/api.js";
 import { translateOptions } from "./words/options.mjs";
 import { speak } from "./words/text.mjs";
 
-const SETTING = "Comfy.Locale";
+const COMFYUI = "Comfy.Locale";
+/** For languages that we have and ComfyUI does not: it takes back what it does not know. */
+const OURS = "Visionsmith.Language";
+const LANGUAGES = [
+  { text: "Same as ComfyUI", value: "" },
+  { text: "English", value: "en" },
+  { text: "한국어", value: "ko" },
+  { text: "中文", value: "zh" },
+  { text: "Українська", value: "uk" },
+];
 
 /** What the server knows of a language. @typedef {{nodeDefs?: Record<string, any>, visionsmith?: Record<string, string>}} Texts */
-/** @type {Promise<Texts>} */
+/** Of ComfyUI's language. @type {Promise<Texts>} */
 let texts;
 
-/** Learn the language that is chosen; where the server has none of ours, English. @returns {Promise<Texts>} */
+/** Learn the languages that are chosen; where the server has none of ours, English. @returns {Promise<Texts>} */
 async function learn() {
-  const language = app.extensionManager.setting.get(SETTING) ?? "en";
-  const known = language === "en" ? {} : await served(language);
-  speak(language, known.visionsmith);
-  return known;
+  const { setting } = app.extensionManager;
+  const language = setting.get(COMFYUI) || "en";
+  const panels = setting.get(OURS) || language;
+  const known = language === "en" && panels === "en" ? {} : await served();
+  speak(panels, panels === "en" ? {} : known[panels]?.visionsmith);
+  return language === "en" ? {} : (known[language] ?? {});
 }
 
-/** @param {string} language @returns {Promise<Texts>} */
-async function served(language) {
+/** @returns {Promise<Record<string, Texts>>} */
+async function served() {
   try {
-    return (await (await api.fetchApi("/i18n")).json())[language] ?? {};
+    return await (await api.fetchApi("/i18n")).json();
   } catch {
     return {}; // an older ComfyUI, or none that answers
   }
@@ -29,11 +40,21 @@ async function served(language) {
 
 app.registerExtension({
   name: "visionsmith.translated",
+  settings: [
+    {
+      id: OURS,
+      name: "Language of panels",
+      tooltip: "What Visionsmith's panels, charts and editors speak, once the page is loaded anew. Nodes speak ComfyUI's language.",
+      type: "combo",
+      options: LANGUAGES,
+      defaultValue: "",
+    },
+  ],
 
   /** While ComfyUI asks for its nodes. */
   init() {
     texts = learn();
-    app.ui.settings.addEventListener(`${SETTING}.change`, () => (texts = learn())); // ComfyUI opens the workflow anew then
+    for (const one of [COMFYUI, OURS]) app.ui.settings.addEventListener(`${one}.change`, () => (texts = learn())); // workflows that are opened from now on
   },
 
   /** Before any node is made of them. @param {Record<string, any>} definitions */
