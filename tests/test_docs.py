@@ -94,12 +94,21 @@ def test_make_targets_exist(name):
     assert named <= targets()
 
 
+def anchors(text):
+    """What GitHub and mkdocs call the headings of a text."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("name", TEXTS)
 def test_links_and_pictures_are_there(name):
     text = re.sub(r"```.*?```", "", read(name), flags=re.DOTALL)
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if not re.match(r"[a-z]+:|#", target):
-            assert (REPOSITORY / name).parent.joinpath(target.partition("#")[0]).exists(), target
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            file = (REPOSITORY / name).parent / path if path else REPOSITORY / name
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
 
 
 def shell_of(name):
