@@ -78,7 +78,7 @@
       plain git -C "$package" reset --quiet --hard "${from:-HEAD}" && rm -f "$begun"
     }
     if [[ -f $begun ]]; then undo; fi
-    if [[ ${AUTO_UPDATE:-} == [Ff]alse ]]; then
+    if [[ ${AUTO_UPDATE:-} == [Ff][Aa][Ll][Ss][Ee] ]]; then
       :
     elif plain git -C "$package" symbolic-ref --quiet HEAD >/dev/null; then
       echo "Visionsmith: $package is on a branch of somebody's own, it is not updated"
