@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import signal
 import sys
@@ -67,10 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="visionsmith",
         description="Run ComfyUI workflows made of Visionsmith nodes, and experiments, without ComfyUI.",
     )
+    version = f"visionsmith {importlib.metadata.version('visionsmith')}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command, text in (
         ("run", _run, "run a workflow"),
-        ("check", _check, "find every mistake in a workflow without running it"),
+        ("check", _check, "find mistakes in a workflow without running it"),
     ):
         sub = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
         sub.add_argument("workflow", type=Path, help="a workflow in API format")

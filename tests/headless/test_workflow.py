@@ -238,3 +238,11 @@ def test_a_failing_node_gives_exit_code_one(tmp_path, capsys, monkeypatch):
 
     assert code == cli.FAILED
     assert "Train (29): the network's last layer gives 3 numbers, but digits has 10 classes" in capsys.readouterr().err
+
+
+def test_the_version_is_that_of_the_project(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+
+    told = capsys.readouterr().out.split()
+    assert told[0] == "visionsmith" and f'version = "{told[1]}"' in (REPOSITORY / "pyproject.toml").read_text()
