@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ....nn_layers.errors import InputError
 from .old import PACK, REROUTES, Id, OldNode, OldWorkflow, Port
+from .places import place, size_of
 
 MOST_DRAWN = 5000
 """Each further use of a branch is drawn as a copy, so that a small graph can mean a very large one."""
@@ -18,13 +19,13 @@ MOST_DRAWN = 5000
 
 @dataclass
 class NewNode:
-    """A node of ours. `links` maps flat input names, such as tensors.tensor0, to outputs."""
+    """A node of ours. `links` maps flat input names, such as tensors.tensor0, to outputs; `near` is where the old one was that it comes from."""
 
     id: Id
     cls: type[io.ComfyNode]
     values: dict[str, Any]
     links: dict[str, Port]
-    place: tuple[float, float, float, float]
+    near: tuple[float, float]
     title: str
     mode: int
 
@@ -62,22 +63,19 @@ class Drawing:
         values: dict[str, Any],
         links: dict[str, Port | None],
         near: OldNode,
-        shift: tuple[float, float] | None = None,
-        title: str = "",
+        beside: bool = False,
     ) -> Port:
-        """Add a node and give its first output. Without `shift` it takes the place and the id of `near`; with one it lies beside it."""
-        x, y, width, height = near.place()
-        if shift is None:
-            id, place, title = near.id, (x, y, width, height), title or near.raw.get("title", "")
-        else:
+        """Add a node and give its first output. It takes the id and the title of `near`, or is another one `beside` it."""
+        if beside:
             self._last += 1
-            id = self._last if self.old.canvas else str(self._last)
-            place = (x + shift[0], y + shift[1], 250, 0)
+            id, title = self._last if self.old.canvas else str(self._last), ""
+        else:
+            id, title = near.id, near.raw.get("title", "")
         if len(self.nodes) >= MOST_DRAWN:
             raise InputError(f"the drawing would have more than {MOST_DRAWN} nodes; use fewer branches twice.")
         wired = {name: port for name, port in links.items() if port is not None}
         mode = near.raw.get("mode", 0) if self.old.canvas else 0
-        self.made[id] = NewNode(id, self.classes[f"Visionsmith{cls}"], values, wired, place, title or "", mode)
+        self.made[id] = NewNode(id, self.classes[f"Visionsmith{cls}"], values, wired, near.place(), title or "", mode)
         self.nodes.append(self.made[id])
         return id, 0
 
@@ -146,10 +144,13 @@ class Drawing:
         order = {id: number for number, id in enumerate(self.old.nodes)}
         nodes.sort(key=lambda node: order.get(node["id"], len(order)))
         links = _connect({node["id"]: node for node in nodes}, wires)
+        groups, lost = place(nodes, wires, old.get("groups") or [])
+        for title in lost:
+            self.told[f"The group {title} is left out: its nodes lie among others now."] = None
         extra = {k: v for k, v in (old.get("extra") or {}).items() if k not in ("reroutes", "linkExtensions")}
         rest = {k: v for k, v in old.items() if k not in ("floatingLinks", "reroutes", "state")}
         counts = {"last_node_id": self._last, "last_link_id": len(links)}
-        return rest | counts | {"nodes": nodes, "links": links, "extra": extra, "version": 0.4}
+        return rest | counts | {"nodes": nodes, "links": links, "groups": groups, "extra": extra, "version": 0.4}
 
 
 def _connect(nodes: dict[Id, dict[str, Any]], wires: dict[Id, dict[str, Port]]) -> list[list[Any]]:
@@ -209,13 +210,12 @@ def canvas_node(node: NewNode) -> dict[str, Any]:
         if control := getattr(entry, "control_after_generate", None):
             values["fixed"] = getattr(control, "value", "fixed")
     outputs = [{"name": o.display_name, "type": o.get_io_type(), "links": None} for o in schema.outputs]
-    rows = max(sum("widget" not in entry for entry in shown), len(outputs)) + len(values)
-    x, y, width, height = node.place
+    slots = max(sum("widget" not in entry for entry in shown), len(outputs))
     result = {
         "id": node.id,
         "type": schema.node_id,
-        "pos": [x, y],
-        "size": [max(width, 250), max(height, 10 + 24 * rows)],
+        "pos": list(node.near),
+        "size": list(size_of(schema.node_id, slots, len(values))),
         "flags": {},
         "order": 0,
         "mode": node.mode,

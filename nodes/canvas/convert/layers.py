@@ -129,7 +129,7 @@ def merge_settings(new: Drawing, node: OldNode, kind: str) -> dict[str, Any]:
     return {"operation": "concat", "operation.dim": max(dim, 0)}
 
 
-def draw_layer(new: Drawing, node: OldNode, tensor: Port | None, shift: tuple[float, float] | None = None) -> Port:
-    """Draw a layer behind `tensor`: in the old node's place, or as a copy beside it."""
+def draw_layer(new: Drawing, node: OldNode, tensor: Port | None, copy: bool = False) -> Port:
+    """Draw a layer behind `tensor`: in the old node's place, or as a copy of it."""
     cls, values = layer_settings(new, node)
-    return new.add(cls, values, {"tensor": tensor}, node, shift)
+    return new.add(cls, values, {"tensor": tensor}, node, copy)

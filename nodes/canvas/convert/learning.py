@@ -36,7 +36,7 @@ def draw_learning(old: OldWorkflow, new: Drawing, network: Network) -> None:
     if not results & {made.cls.GET_SCHEMA().node_id for made in new.nodes}:
         for node in old.nodes.values():
             if node.type == "create_model":
-                new.add("NetworkSummary", {}, {"network": new.ports.get((node.id, 0))}, node, (400, 0))
+                new.add("NetworkSummary", {}, {"network": new.ports.get((node.id, 0))}, node, beside=True)
 
 
 def _model(old: OldWorkflow, new: Drawing, network: Network, node: OldNode) -> None:
@@ -58,7 +58,7 @@ def _save(old: OldWorkflow, new: Drawing, node: OldNode) -> None:
     folder = f"networks/{re.sub(r'[^A-Za-z0-9_-]+', '-', stem).strip('-') or 'network'}"
     tasks = [task for task in old.nodes.values() if task.type == "create_training_task"]
     task = next((task for task in tasks if model_of(old, task) is node), node)
-    new.add("SaveNetwork", {"folder": folder}, {"network": new.ports[task.id, 0]}, node, (0, 230))
+    new.add("SaveNetwork", {"folder": folder}, {"network": new.ports[task.id, 0]}, node, beside=True)
     what = "the untrained network" if task is node else "the trained network"
     new.note(node, f"Save Network writes {what} to {folder} below the output folder, instead of the pickle {node.values['save_path']}.")  # fmt: skip
 
@@ -78,13 +78,13 @@ def _dataset(old: OldWorkflow, new: Drawing, node: OldNode) -> None:
     if node.values["val_data"] and not own_val:
         new.note(node, "its train and val folders do not lie side by side as train and val; 15 % of the pictures are taken for val, put both into one folder to keep them.")  # fmt: skip
     port = raw = new.add("ImageFolder", {"folder": folder, **shares}, {}, node)
-    for number, values in enumerate(_transforms(new, node)):
-        port = new.add("Transform", values, {"dataset": port}, node, (0, 400 + 160 * number))
+    for values in _transforms(new, node):
+        port = new.add("Transform", values, {"dataset": port}, node, beside=True)
     new.ports[node.id, 0] = new.ports[node.id, 1] = port
     wanted = {slot for user in old.nodes.values() for id, slot in user.links.values() if id == node.id}
     new.ports[node.id, 5] = old.source(node, "forward_image")
     if wanted & {2, 3, 4} or (5 in wanted and new.ports[node.id, 5] is None):
-        some = new.add("DatasetToImages", {"split": "train", "count": 1}, {"dataset": raw}, node, (350, 400))
+        some = new.add("DatasetToImages", {"split": "train", "count": 1}, {"dataset": raw}, node, beside=True)
         new.note(node, "Dataset to Images takes a picture by chance, seed by seed, instead of one by its number.")
         new.ports |= {(node.id, 2): some, (node.id, 3): (some[0], 1), (node.id, 4): some}
         new.ports[node.id, 5] = new.ports[node.id, 5] or some
@@ -134,12 +134,12 @@ def _training(old: OldWorkflow, new: Drawing, node: OldNode) -> None:
         new.note(node, f"nothing is wired to its {' and '.join(missing)}; connect it before you run.")
     if model is not None:
         loss = LOSSES.get(str(model.values["loss"]), "cross entropy")
-        links["loss"] = new.add("Loss", {"type": loss}, {}, node, (-300, 0))
+        links["loss"] = new.add("Loss", {"type": loss}, {}, node, beside=True)
         rate = read_numbers(model.values["lr"])
         if rate is None or not rate[0] > 0:
             rate = [_exponent(new, model)]
         settings = {"type": "AdamW", "learning_rate": rate[0], "weight_decay": 0.01, "schedule": "constant"}
-        links["optimizer"] = new.add("Optimizer", settings, {}, node, (-300, 140))
+        links["optimizer"] = new.add("Optimizer", settings, {}, node, beside=True)
     values = {key: whole(new, node, key) for key in ("epochs", "batch_size")}
     new.ports[node.id, 0] = new.add("Train", values, links, node)
     new.note(node, f"Train gives the weights of its best epoch and keeps its run below output/runs, not in {node.values['save_log_path'] or 'a folder of its own'}.")  # fmt: skip

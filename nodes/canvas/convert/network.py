@@ -99,11 +99,11 @@ def _branches(old: OldWorkflow, network: Network, node: OldNode, name: str) -> t
 
 
 def _draw_start(old: OldWorkflow, new: Drawing, head: OldNode, values_of) -> Port | None:
-    """An Input node left of a chain's first layer; none for a layer that is connected to nothing."""
+    """An Input node before a chain's first layer; none for a layer that is connected to nothing."""
     if not any(port[0] == head.id for node in old.nodes.values() for port in node.links.values()):
         new.note(head, "it is connected to nothing; it is drawn without an Input.")
         return None
-    return new.add("Input", values_of(head), {}, head, (-290, 0))
+    return new.add("Input", values_of(head), {}, head, beside=True)
 
 
 def _merged(new: Drawing, network: Network, node: OldNode, port: Port, res: tuple[Branch, ...]) -> Port:
@@ -113,11 +113,10 @@ def _merged(new: Drawing, network: Network, node: OldNode, port: Port, res: tupl
         start = _branch_start(new, network, node, branch)
         last = branch.layers[-1] if branch.layers and len(res) > 1 else node
         joins.append((str(last.values["res_type"]), _draw_branch(new, network, branch, start)))
-    width = node.place()[2] or 250
-    for number, (kind, group) in enumerate(groupby(joins, lambda join: join[0])):
+    for kind, group in groupby(joins, lambda join: join[0]):
         tensors = [port, *(tensor for _, tensor in group)]
         links = {f"tensors.tensor{i}": tensor for i, tensor in enumerate(tensors)}
-        port = new.add("Merge", merge_settings(new, node, kind), links, node, (width + 20 + 270 * number, 0))
+        port = new.add("Merge", merge_settings(new, node, kind), links, node, beside=True)
     return port
 
 
@@ -147,8 +146,8 @@ def _draw_branch(new: Drawing, network: Network, branch: Branch, tensor: Port | 
     for layer in branch.layers:
         copied = layer.id in network.drawn
         if copied:
-            new.note(layer, "several branches use it, each with weights of its own; a copy is drawn below it.")
-        tensor = draw_layer(new, layer, tensor, (40, 60) if copied else None)
+            new.note(layer, "several branches use it, each with weights of its own; a copy is drawn.")
+        tensor = draw_layer(new, layer, tensor, copied)
         network.drawn.add(layer.id)
     return tensor
 

@@ -62,10 +62,9 @@ class OldNode:
         """What a note calls it."""
         return f"{self.title} ({self.id})"
 
-    def place(self) -> tuple[float, float, float, float]:
-        """Left, top, width and height on the canvas; zeros in API format."""
-        x, y = _pair(self.raw.get("pos"))
-        return (x, y, *_pair(self.raw.get("size")))
+    def place(self) -> tuple[float, float]:
+        """Left and top on the canvas; zeros in API format."""
+        return pair(self.raw.get("pos"))
 
 
 @dataclass
@@ -162,7 +161,7 @@ def _is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-def _pair(value: Any) -> tuple[float, float]:
+def pair(value: Any) -> tuple[float, float]:
     """A position or a size, which the canvas writes as a list or as {"0": …, "1": …}."""
     if isinstance(value, dict):
         value = [value.get("0", 0), value.get("1", 0)]
