@@ -131,7 +131,7 @@ def test_it_grows_is_read_zoomed_and_stopped(page):
     eventually(page, lambda: said.fullmatch(status(page)), "epoch, speed and the time that is left are told", 120)
     before = line(page)
     eventually(page, lambda: line(page) != before, "the line grows", 120)
-    eventually(page, lambda: page.locator(f"{PLOT} .line").count() == 3, "both losses and the metric are drawn")
+    eventually(page, lambda: page.locator(f"{PLOT} .line").count() == 4, "loss and metric of both splits are drawn")
     eventually(page, lambda: page.locator(".visionsmith-stop-training").is_visible(), "the button beside Run is there")
 
     stop_and_keep(page)
@@ -150,9 +150,14 @@ def test_hover_zoom_and_logarithm_by_mouse(page):
     steps = seen(page)[1]
     page.mouse.move(*in_plot(page, 0.5))
     eventually(page, lambda: "step" in page.locator(f"{CHART} .legend .step").inner_text(), "the values are read off")
-    eventually(page, lambda: page.locator(f"{PLOT} .cursor circle").count() == 3, "each line has its nearest value marked")  # fmt: skip
+    eventually(page, lambda: page.locator(f"{PLOT} .cursor circle").count() == 4, "each line has its nearest value marked")  # fmt: skip
     values = page.locator(f"{CHART} .legend .entry b").all_inner_texts()
-    assert len(values) == 3 and all(float(value) > 0 for value in values)
+    assert len(values) == 4 and all(float(value) > 0 for value in values)
+    rows = page.locator(f"{CHART} .legend .name").all_inner_texts()
+    assert rows == ["loss", "accuracy"] == page.locator(f"{PLOT} .title").all_text_contents()
+    inside = """() => [...document.querySelectorAll(".visionsmith-chart .legend .entry")].every(entry =>
+        entry.getBoundingClientRect().right <= entry.closest(".legend").getBoundingClientRect().right)"""
+    assert page.evaluate(inside)  # nothing is cut off
 
     page.mouse.move(*in_plot(page, 0.15))
     page.mouse.down()
@@ -171,6 +176,12 @@ def test_hover_zoom_and_logarithm_by_mouse(page):
     eventually(page, lambda: line(page) != path, "the scale is another one")
     assert page.get_by_role("button", name="log", exact=True).get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="log", exact=True).click()
+    eventually(page, lambda: line(page) == path, "and back")
+    page.get_by_role("button", name="smooth", exact=True).click()
+    eventually(page, lambda: line(page) != path, "the line is an average")
+    assert page.locator(f"{PLOT} .behind").get_attribute("d") == path
+    page.get_by_role("button", name="smooth", exact=True).click()
+    eventually(page, lambda: page.locator(f"{PLOT} .behind").count() == 0, "and is not any more")
     assert page.problems == []
 
 
@@ -183,7 +194,7 @@ def test_by_keyboard(page):
     first = int(plot.get_attribute("aria-valuenow"))
     page.keyboard.press("ArrowRight")
     eventually(page, lambda: int(plot.get_attribute("aria-valuenow")) > first, "an arrow goes to the next")
-    assert re.match(r"step \d+: train loss [\d.]+, val loss [\d.]+, val accuracy [\d.]+", plot.get_attribute("aria-valuetext"))  # fmt: skip
+    assert re.match(r"step \d+: train loss [\d.]+, val loss [\d.]+, train accuracy [\d.]+, val accuracy [\d.]+", plot.get_attribute("aria-valuetext"))  # fmt: skip
     page.keyboard.press("+")
     eventually(page, lambda: seen(page)[1] < steps, "plus zooms")
     page.keyboard.press("Escape")
@@ -192,6 +203,9 @@ def test_by_keyboard(page):
     log = page.get_by_role("button", name="log", exact=True)
     eventually(page, lambda: log.get_attribute("aria-pressed") == "true", "L is the logarithm")
     page.keyboard.press("l")
+    page.keyboard.press("s")
+    eventually(page, lambda: page.locator(f"{PLOT} .behind").count() == 1, "S is the average")
+    page.keyboard.press("s")
     assert page.evaluate("app.canvas.ds.scale") == scale and page.evaluate("app.graph.nodes.length") == 8
     assert page.problems == []
 
@@ -230,6 +244,22 @@ def test_it_goes_on_survives_a_reload_and_other_tabs(page):
     assert page.problems == []
 
 
+def test_a_wish_that_the_server_does_not_hear_is_told(page):
+    wish, notice = "**/visionsmith/charts/stop", page.locator(".visionsmith-notice")
+    stop_all = "async () => await app.extensionManager.command.execute('visionsmith.stopAndKeep')"
+    page.route(wish, lambda route: route.fulfill(status=503))
+    page.evaluate(stop_all)
+    eventually(page, lambda: notice.count() == 1 and "did not answer" in notice.inner_text(), "a sentence says so")
+    page.evaluate(stop_all)
+    page.wait_for_timeout(200)
+    assert notice.count() == 1  # not one for each try
+    page.unroute(wish)
+    page.evaluate(stop_all)
+    eventually(page, lambda: notice.count() == 0, "it is gone once the server hears")
+    assert all("503" in problem for problem in page.problems), page.problems
+    page.problems.clear()
+
+
 def test_events_that_pour_in_leave_the_page_smooth(page):
     frames = page.evaluate("""async () => {
         const chart = { node: "7", workflow: app.rootGraph.id, run: "flood", state: "running", line: "epoch 1 of 9", metric: "accuracy", steps: 1e6 };
@@ -238,8 +268,8 @@ def test_events_that_pour_in_leave_the_page_smooth(page):
         const idle = await count(performance.now() + 2000);
         const end = performance.now() + 2000;
         const flood = setInterval(() => { for (let i = 0; i < 20; i++, told++) {
-            const points = Array.from({ length: 50 }, () => [++step, Math.random(), null, null]);
-            app.api.dispatchCustomEvent("visionsmith.train", { ...chart, step, points: [...points, [++step, 0.5, 0.6, 0.7]] }) } }, 10);
+            const points = Array.from({ length: 50 }, () => [++step, Math.random(), null, null, null]);
+            app.api.dispatchCustomEvent("visionsmith.train", { ...chart, step, points: [...points, [++step, 0.5, 0.6, 0.7, 0.65]] }) } }, 10);
         frames = await count(end);
         clearInterval(flood);
         return [frames / idle, told / 2, document.querySelector(".visionsmith-chart .line.train").getAttribute("d").length] }""")  # fmt: skip

@@ -1,7 +1,7 @@
 /** The chart of a training without a page: what is kept and drawn of many points, axes, zoom, and which node an event is for. */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Curve, drawn, halved, nearest } from "../../web/chart/curve.mjs";
+import { Curve, drawn, halved, nearest, smoothed } from "../../web/chart/curve.mjs";
 import { nodeAt, placesOf } from "../../web/chart/places.mjs";
 import { exact, lastStep, linearTicks, place, scaleFor, short, ticks, zoomed } from "../../web/chart/scale.mjs";
 
@@ -47,6 +47,13 @@ test("what is drawn keeps peaks and reaches the edges of the view", () => {
   assert.deepEqual(drawn(values, [10, 12], 100).map((v) => v[0]), [9, 10, 11, 12, 13]);
   assert.deepEqual(drawn(values, [9000, 9100], 100), [[4999, 0]]);
   assert.deepEqual(drawn([], [0, 1], 100), []);
+});
+
+test("the average keeps what is constant and calms what is not", () => {
+  assert.deepEqual(smoothed([[1, 4], [2, 4], [3, 4]], 0.9).map(([step, value]) => [step, Number(value.toFixed(9))]), [[1, 4], [2, 4], [3, 4]]);
+  const noise = Array.from({ length: 200 }, (_, step) => [step, step % 2]);
+  assert.ok(smoothed(noise, 0.9).slice(50).every(([, value]) => Math.abs(value - 0.5) < 0.06));
+  assert.deepEqual(smoothed([], 0.9), []);
 });
 
 test("the nearest value is found", () => {

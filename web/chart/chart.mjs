@@ -1,6 +1,6 @@
 /** The chart in one node: takes points as they come, draws at most once a frame, and answers mouse and keyboard. */
 import { t } from "../words/text.mjs";
-import { Curve, nearest } from "./curve.mjs";
+import { Curve, nearest, smoothed } from "./curve.mjs";
 import { Foot, Head, Legend, isBusy } from "./frame.mjs";
 import { MARGIN, elementsOf, panesOf, stepAt, svg, xOf, yOf } from "./plot.mjs";
 import { exact, lastStep, zoomed } from "./scale.mjs";
@@ -11,7 +11,8 @@ import { exact, lastStep, zoomed } from "./scale.mjs";
  */
 
 const DRAG = 5; // pixels
-const keys = () => t("Arrows: read values, with Shift ten at a time. Plus and minus: zoom. Escape: all of it. L: logarithmic.");
+const DECAY = 0.9; // of the average over steps
+const keys = () => t("Arrows: read values, with Shift ten at a time. Plus and minus: zoom. Escape: all of it. L: logarithmic. S: smooth.");
 
 export class Chart {
   /** @param {{stop: () => Promise<boolean>, goOn: () => Promise<boolean>}} actions */
@@ -22,6 +23,8 @@ export class Chart {
     this.end = 1;
     this.run = "";
     this.log = false;
+    /** Whether the losses of single steps are averaged; they stay visible behind that. */
+    this.smooth = false;
     /** What is zoomed to; null for all. @type {[number, number] | null} */
     this.zoom = null;
     /** The step that is read off. @type {number | null} */
@@ -34,7 +37,7 @@ export class Chart {
     this.element.dataset.captureWheel = "true"; // Vue's renderer then leaves the wheel to us, once one has clicked here
     this.head = new Head(actions);
     this.legend = new Legend();
-    this.foot = new Foot({ log: () => this.toggleLog(), all: () => this.showAll() });
+    this.foot = new Foot({ smooth: () => this.toggleSmooth(), log: () => this.toggleLog(), all: () => this.showAll() });
     this.picture = svg("svg", { class: "plot", tabindex: 0, role: "slider", "aria-label": t("Training chart"), "aria-description": keys() });
     this.overlay = svg("g", { class: "cursor" });
     this.element.append(this.head.element, this.picture, this.legend.element, this.foot.element);
@@ -64,10 +67,20 @@ export class Chart {
     return this.zoom ?? [0, this.end];
   }
 
+  /** What is drawn: lines to read values off, and behind them what was smoothed. @returns {{lines: import("./curve.mjs").Line[], behind: import("./curve.mjs").Line[]}} */
+  get lines() {
+    const lines = this.curve.lines(this.metric);
+    if (!this.smooth) return { lines, behind: [] };
+    const calm = lines.map((line) => (line.key === "train" ? { ...line, values: smoothed(line.values, DECAY) } : line));
+    return { lines: calm, behind: lines.filter((line) => line.key === "train") };
+  }
+
   /** @returns {import("./plot.mjs").Drawing} */
   get drawing() {
     const { clientWidth, clientHeight } = this.picture;
-    return { lines: this.curve.lines(this.metric), view: this.view, log: this.log, width: Math.max(120, clientWidth), height: Math.max(80, clientHeight) };
+    const names = { loss: t("loss"), metric: this.metric };
+    const size = { width: Math.max(120, clientWidth), height: Math.max(80, clientHeight) };
+    return { ...this.lines, names, view: this.view, log: this.log, ...size };
   }
 
   later() {
@@ -79,7 +92,7 @@ export class Chart {
     const { drawing } = this;
     this.panes = panesOf(drawing);
     this.picture.replaceChildren(...elementsOf(drawing, this.panes), this.overlay);
-    this.foot.mark(this.log, this.zoom !== null);
+    this.foot.mark(this.smooth, this.log, this.zoom !== null);
     this.read(drawing);
   }
 
@@ -102,7 +115,7 @@ export class Chart {
       parts.push(svg("rect", { x: left, width: right - left, y: MARGIN.top, height: drawing.height - MARGIN.top - MARGIN.bottom }));
     }
     this.overlay.replaceChildren(...parts);
-    this.legend.say(found, this.cursor);
+    this.legend.say(found, drawing.names, this.cursor);
     this.describe(found, drawing.view);
   }
 
@@ -116,6 +129,11 @@ export class Chart {
 
   toggleLog() {
     this.log = !this.log;
+    this.later();
+  }
+
+  toggleSmooth() {
+    this.smooth = !this.smooth;
     this.later();
   }
 
@@ -207,6 +225,7 @@ export class Chart {
     else if (event.key === "-") this.zoomTo(zoomed(this.view, around, 2, this.end));
     else if (event.key === "Escape") this.showAll();
     else if (event.key.toLowerCase() === "l") this.toggleLog();
+    else if (event.key.toLowerCase() === "s") this.toggleSmooth();
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -4,7 +4,7 @@ import { t } from "../words/text.mjs";
  * What a chart shows, without a page: points as they come, bounded, and the lines that are drawn of them.
  * @typedef {[step: number, train: number|null, val: number|null, metric: number|null, learned?: number|null]} Point as the server tells them; `learned` is the metric over the training split
  * @typedef {[step: number, value: number]} Value
- * @typedef {{key: "train" | "val" | "learned" | "metric", label: string, pane: "loss" | "metric", values: Value[]}} Line
+ * @typedef {{key: "train" | "val" | "learned" | "metric", label: string, split: string, pane: "loss" | "metric", values: Value[]}} Line
  */
 
 const MOST = 2000;
@@ -41,12 +41,12 @@ export class Curve {
     const train = this.steps.length >= this.epochs.length ? this.steps : this.epochs; // where epochs are shorter than the time between two events
     /** @type {Line[]} */
     const lines = [
-      { key: "train", label: t("train loss"), pane: "loss", values: valuesOf(train, 1) },
-      { key: "val", label: t("val loss"), pane: "loss", values: valuesOf(this.epochs, 2) },
+      { key: "train", label: t("train loss"), split: t("train"), pane: "loss", values: valuesOf(train, 1) },
+      { key: "val", label: t("val loss"), split: t("val"), pane: "loss", values: valuesOf(this.epochs, 2) },
     ];
     if (metric !== "loss") {
-      lines.push({ key: "learned", label: t("train {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 4) });
-      lines.push({ key: "metric", label: t("val {metric}", { metric }), pane: "metric", values: valuesOf(this.epochs, 3) });
+      lines.push({ key: "learned", label: t("train {metric}", { metric }), split: t("train"), pane: "metric", values: valuesOf(this.epochs, 4) });
+      lines.push({ key: "metric", label: t("val {metric}", { metric }), split: t("val"), pane: "metric", values: valuesOf(this.epochs, 3) });
     }
     return lines.filter((line) => line.values.length);
   }
@@ -61,6 +61,19 @@ function valuesOf(points, column) {
     if (typeof value === "number" && Number.isFinite(value)) values.push([point[0], value]);
   }
   return values;
+}
+
+/**
+ * The exponential moving average, freed from its pull towards 0 at the beginning (Kingma & Ba 2015, arXiv:1412.6980, section 3).
+ * @param {Value[]} values @param {number} decay @returns {Value[]}
+ */
+export function smoothed(values, decay) {
+  let [mean, weight] = [0, 0];
+  return values.map(([step, value]) => {
+    mean = decay * mean + (1 - decay) * value;
+    weight = decay * weight + (1 - decay);
+    return [step, mean / weight];
+  });
 }
 
 /** The value whose step is nearest, by bisection. @param {Value[]} values @param {number} step @returns {Value | undefined} */

@@ -7,7 +7,10 @@ const BUSY = ["preparing", "running", "validating", "sampling", "stopping"];
 /** Whether a training in this state is at work. @param {string} state */
 export const isBusy = (state) => BUSY.includes(state);
 
-const ENTRIES = /** @type {const} */ (["train", "val", "learned", "metric"]);
+const ROWS = /** @type {const} */ ([
+  { pane: "loss", keys: ["train", "val"] },
+  { pane: "metric", keys: ["learned", "metric"] },
+]);
 
 /** @param {string} label @param {string} title @param {() => void} action */
 function button(label, title, action) {
@@ -70,48 +73,66 @@ export class Head {
   }
 }
 
-/** The lines by their colours, each with the value nearest to the cursor, or its last one. */
+/** A row for each pane: its lines by their colours, each with the value nearest to the cursor, or its last one. */
 export class Legend {
   constructor() {
     this.element = document.createElement("div");
     this.element.className = "legend";
     this.step = document.createElement("span");
     this.step.className = "step";
-    this.entries = ENTRIES.map((key) => {
-      const [entry, swatch, label, value] = ["span", "i", "span", "b"].map((tag) => document.createElement(tag));
-      entry.className = `entry ${key}`;
-      entry.hidden = true;
-      entry.append(swatch, label, value);
-      return { key, entry, label, value };
+    this.rows = ROWS.map(({ pane, keys }) => {
+      const [row, name] = [document.createElement("div"), document.createElement("span")];
+      name.className = "name";
+      const entries = keys.map(entryOf);
+      row.append(name, ...entries.map((one) => one.entry));
+      return { pane, row, name, entries };
     });
-    this.element.append(...this.entries.map((one) => one.entry), this.step);
+    this.rows[0].row.append(this.step);
+    this.element.append(...this.rows.map(({ row }) => row));
   }
 
-  /** @param {{line: import("./curve.mjs").Line, value: import("./curve.mjs").Value | undefined}[]} found @param {number | null} cursor */
-  say(found, cursor) {
+  /**
+   * @param {{line: import("./curve.mjs").Line, value: import("./curve.mjs").Value | undefined}[]} found
+   * @param {Record<string, string>} names those of the panes @param {number | null} cursor
+   */
+  say(found, names, cursor) {
     this.step.textContent = cursor === null ? "" : t("step {step}", { step: short(Math.round(cursor)) });
-    for (const { key, entry, label, value } of this.entries) {
-      const one = found.find(({ line }) => line.key === key);
-      entry.hidden = !one;
-      if (!one) continue;
-      label.textContent = one.line.label;
-      value.textContent = one.value ? exact(one.value[1]) : "";
-      entry.title = one.value ? t("{label} at step {step}", { label: one.line.label, step: short(one.value[0]) }) : "";
+    this.rows[1].row.hidden = names.metric === "loss"; // there is nothing but the loss: the plot may have the room
+    for (const { pane, name, entries } of this.rows) {
+      name.textContent = name.title = found.some(({ line }) => line.pane === pane) ? names[pane] : "";
+      for (const { key, entry, label, value } of entries) {
+        const one = found.find(({ line }) => line.key === key);
+        entry.hidden = !one;
+        if (!one) continue;
+        label.textContent = one.line.split;
+        value.textContent = one.value ? exact(one.value[1]) : "";
+        entry.title = one.value ? t("{label} at step {step}", { label: one.line.label, step: short(one.value[0]) }) : "";
+      }
     }
   }
 }
 
+/** @param {import("./curve.mjs").Line["key"]} key */
+function entryOf(key) {
+  const [entry, swatch, label, value] = ["span", "i", "span", "b"].map((tag) => document.createElement(tag));
+  entry.className = `entry ${key}`;
+  entry.hidden = true;
+  entry.append(swatch, label, value);
+  return { key, entry, label, value };
+}
+
 /** Warnings and where the run is, and how it is looked at; there from the beginning, so that nothing jumps. */
 export class Foot {
-  /** @param {{log: () => void, all: () => void}} actions */
-  constructor({ log, all }) {
+  /** @param {{smooth: () => void, log: () => void, all: () => void}} actions */
+  constructor({ smooth, log, all }) {
     this.element = document.createElement("div");
     this.element.className = "head";
     this.notes = document.createElement("span");
     this.notes.className = "notes";
+    this.smooth = button(t("smooth"), t("Average of the training loss over about ten steps (S)"), smooth);
     this.log = button(t("log"), t("Logarithmic scale of the loss (L)"), log);
     this.all = button(t("all"), t("Show all steps (Escape, or a double click)"), all);
-    this.element.append(this.notes, this.log, this.all);
+    this.element.append(this.notes, this.smooth, this.log, this.all);
   }
 
   /** @param {string[]} notes */
@@ -120,8 +141,9 @@ export class Foot {
     this.notes.title = notes.join("\n");
   }
 
-  /** @param {boolean} log @param {boolean} zoomed */
-  mark(log, zoomed) {
+  /** @param {boolean} smooth @param {boolean} log @param {boolean} zoomed */
+  mark(smooth, log, zoomed) {
+    this.smooth.setAttribute("aria-pressed", String(smooth));
     this.log.setAttribute("aria-pressed", String(log));
     this.all.disabled = !zoomed;
   }

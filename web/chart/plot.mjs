@@ -4,11 +4,12 @@ import { drawn } from "./curve.mjs";
 import { linearTicks, place, scaleFor, short, ticks } from "./scale.mjs";
 
 /** @typedef {import("./curve.mjs").Line} Line @typedef {import("./scale.mjs").Scale} Scale */
-/** @typedef {{lines: Line[], view: [number, number], log: boolean, width: number, height: number}} Drawing */
+/** @typedef {{lines: Line[], behind: Line[], names: Record<string, string>, view: [number, number], log: boolean, width: number, height: number}} Drawing `names` are those of the panes */
 /** @typedef {{pane: string, top: number, bottom: number, scale: Scale}} Pane */
 
 export const MARGIN = { left: 46, right: 10, top: 6, bottom: 18 };
-const GAP = 12;
+const GAP = 18;
+const TICK = 18; // pixels from one to the next, at least
 const MARKED = 60; // validations that are marked by dots, at most
 
 /** @param {string} name @param {Record<string, string | number>} attributes @param {string} [text] */
@@ -37,10 +38,10 @@ export function yOf({ top, bottom, scale }, value) {
 }
 
 /** The panes that have something in view. @param {Drawing} drawing @returns {Pane[]} */
-export function panesOf({ lines, view, log, width, height }) {
+export function panesOf({ lines, behind, view, log, width, height }) {
   const found = [];
   for (const pane of ["loss", "metric"]) {
-    const seen = lines.filter((line) => line.pane === pane).flatMap((line) => drawn(line.values, view, width).map(([, value]) => value));
+    const seen = [...lines, ...behind].filter((line) => line.pane === pane).flatMap((line) => drawn(line.values, view, width).map(([, value]) => value));
     const scale = scaleFor(seen, log && pane === "loss");
     if (scale) found.push({ pane, scale });
   }
@@ -54,11 +55,13 @@ export function panesOf({ lines, view, log, width, height }) {
 /** Everything but the cursor. @param {Drawing} drawing @param {Pane[]} panes @returns {Element[]} */
 export function elementsOf(drawing, panes) {
   const parts = [...axes(drawing, panes)];
-  for (const line of drawing.lines) {
-    const pane = panes.find((one) => one.pane === line.pane);
-    if (pane) parts.push(...traced(drawing, pane, line));
+  for (const lines of [drawing.behind, drawing.lines]) {
+    for (const line of lines) {
+      const pane = panes.find((one) => one.pane === line.pane);
+      if (pane) parts.push(...traced(drawing, pane, line, lines === drawing.behind ? "behind" : ""));
+    }
   }
-  return parts;
+  return [...parts, ...titles(drawing, panes)];
 }
 
 /** @param {Drawing} drawing @param {Pane[]} panes */
@@ -66,7 +69,7 @@ function* axes(drawing, panes) {
   const { view, width, height } = drawing;
   const right = width - MARGIN.right;
   for (const pane of panes) {
-    for (const value of ticks(pane.scale, Math.max(2, Math.floor((pane.bottom - pane.top) / 24)))) {
+    for (const value of ticks(pane.scale, Math.max(2, Math.floor((pane.bottom - pane.top) / TICK)))) {
       const y = yOf(pane, value);
       if (y === null) continue;
       yield svg("line", { x1: MARGIN.left, x2: right, y1: y, y2: y, class: "grid" });
@@ -84,8 +87,17 @@ function* axes(drawing, panes) {
   yield svg("text", { x: right, y: height - 4, "text-anchor": "end", class: "unit" }, t("step"));
 }
 
-/** A line, and dots where validations are few enough to tell apart. @param {Drawing} drawing @param {Pane} pane @param {Line} line */
-function* traced(drawing, pane, line) {
+/** What each pane shows, in the corner that its lines seldom end in. @param {Drawing} drawing @param {Pane[]} panes */
+function* titles({ lines, names, width }, panes) {
+  for (const pane of panes) {
+    const last = lines.find((line) => line.pane === pane.pane)?.values.at(-1);
+    const high = last && (place(pane.scale, last[1]) ?? 0) > 0.5;
+    yield svg("text", { x: width - MARGIN.right, y: high ? pane.bottom - 4 : pane.top + 10, "text-anchor": "end", class: "title" }, names[pane.pane]);
+  }
+}
+
+/** A line, and dots where validations are few enough to tell apart. @param {Drawing} drawing @param {Pane} pane @param {Line} line @param {string} style */
+function* traced(drawing, pane, line, style) {
   const dots = [];
   let path = "";
   for (const [step, value] of drawn(line.values, drawing.view, drawing.width / 2)) {
@@ -96,7 +108,8 @@ function* traced(drawing, pane, line) {
     dots.push(at);
   }
   if (!path) return;
-  yield svg("path", { d: path, class: `line ${line.key}` });
+  yield svg("path", { d: path, class: style ? `${style} ${line.key}` : `line ${line.key}` });
+  if (style) return;
   const marked = line.key === "val" || line.key === "metric" ? MARKED : 1; // one alone is no line
   if (dots.length > marked) return;
   yield svg("path", { d: dots.map((at) => `M${at}h0`).join(""), class: `dots ${line.key}` });
