@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from ..training.finetune.settings import BLOCKS, LAYERS, MASKS, OPTIMIZERS, PREC
 from .host import host, image_from_pil, readable, watch, writable
 from .support.charts import wishes, workflow_of
 from .support.checkpoints import WHERE, checkpoint_names
-from .support.finetune_runs import done, paint_runs, scene_of
+from .support.finetune_runs import done, paint_runs, panel, scene_of
 from .support.finetuning import picture_of, samples_of, train
 from .support.widgets import number, size
 from .support.wires import chosen, options
@@ -348,18 +349,18 @@ class FinetuneRuns(io.ComfyNode):
         runs = [find_run(every, name) for name in wanted] or (
             every if what in SEVERAL else [find_run(every, values.get("run", ""))]
         )
-        text = done(what, runs[0], values) + table(runs)
-        curves = image_from_pil(compare_curves(runs))
+        told = done(what, runs[0], values)
+        text = told + table(runs)
+        pictures = {"losses": compare_curves(runs)}
         if what == "paint":
             scene = scene_of(image, mask, values.get("resolution", 512))
-            picture = image_from_pil(paint_runs(runs, values, scene, watch(cls)))
+            pictures = {"painted from the same noise": paint_runs(runs, values, scene, watch(cls)), **pictures}
         else:
-            try:
-                picture = image_from_pil(compare_samples(runs) if what in SEVERAL else runs[0].sheet())
-            except InputError:  # no samples
-                picture = curves
-        host().text(cls.hidden.unique_id, text)
-        return io.NodeOutput(picture, curves, text, ui={"text": [text], **host().preview(picture, cls)})
+            with suppress(InputError):  # no samples
+                pictures = {"samples": compare_samples(runs) if what in SEVERAL else runs[0].sheet(), **pictures}
+        picture, curves = (image_from_pil(one) for one in (next(iter(pictures.values())), pictures["losses"]))
+        shown = {"text": [text], **panel(runs, pictures, told), **host().preview(picture, cls)}
+        return io.NodeOutput(picture, curves, text, ui=shown)
 
 
 NODES: list[type[io.ComfyNode]] = [ConceptDataset, TrainLora, TrainDreamBooth, FinetuneRuns]

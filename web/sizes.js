@@ -8,6 +8,7 @@ const WIDTHS = {
   VisionsmithDatasetStatistics: 400,
   VisionsmithExperiment: 460,
   VisionsmithFindBest: 460,
+  VisionsmithFinetuneRuns: 560,
   VisionsmithImageFolder: 320,
   VisionsmithLoadDiffusionModel: 400,
   VisionsmithTest: 460,

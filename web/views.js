@@ -34,6 +34,7 @@ const PANELS = {
     new Panel(t("Predictions"), 330, [{ tab: t("pictures"), key: "visionsmith_gallery", view: new GalleryView(urlOf) }, text(t("table"))]),
   VisionsmithExperiment: resultsPanel,
   VisionsmithFindBest: resultsPanel,
+  VisionsmithFinetuneRuns: runsPanel,
   ...Object.fromEntries(BEFORE_AND_AFTER.map((name) => [name, comparePanel])),
 };
 const WIDTH = 340;
@@ -46,6 +47,13 @@ const text = (tab) => ({ tab, key: "text", view: new TextView(t("Run once to see
 
 function resultsPanel() {
   return new Panel(t("Results of the experiment"), 230, [{ tab: t("results"), key: "visionsmith_results", view: new ResultsView() }]);
+}
+
+function runsPanel() {
+  return new Panel(t("Fine-tuning runs"), 420, [
+    { tab: t("pictures"), key: "visionsmith_gallery", view: new GalleryView(urlOf) },
+    { tab: t("table"), key: "visionsmith_results", view: new ResultsView() },
+  ]);
 }
 
 function comparePanel() {

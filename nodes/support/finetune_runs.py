@@ -19,11 +19,12 @@ from ...training.finetune import LORA, FinetuneRun, Parts
 from ...training.finetune.compare import UNTRAINED, Sheet, column_of, paint_into
 from ...training.finetune.concepts import fitted
 from ...training.finetune.output import checkpoints, prune
-from ...training.finetune.runs import promote
+from ...training.finetune.runs import COLUMNS, line, promote
 from ...training.finetune.samples import Scene
 from ..host import host, writable
 from ..sam3 import token_folders
 from .checkpoints import checkpoint
+from .views import Ui, gallery
 
 STORED = 4  # bytes of a weight
 
@@ -39,6 +40,29 @@ def done(what: str, run: FinetuneRun, values: dict[str, Any]) -> str:
         file: Path = promote(run, writable(kind, under="models"), name, values.get("step", 0))
         return f"{run.folder.name} is now models/{kind}/{file.name}.\n\n"
     return ""
+
+
+def panel(runs: Sequence[FinetuneRun], pictures: dict[str, Image.Image], told: str) -> Ui:
+    """What the node shows: pictures by name, one after another, and the runs as a table; `told` stands above it."""
+    items = [{"name": name, "note": f"{len(runs)} run{'s' * (len(runs) > 1)}"} for name in pictures]
+    rows = [
+        [{"text": text, "value": _value(name, text), "best": False} for name, text in zip(COLUMNS, line(run), strict=True)]
+        for run in runs
+    ]  # fmt: skip
+    table = {"title": "", "head": list(COLUMNS), "rows": rows, "best": told.strip(), "failed": []}
+    return gallery("", items, pictures.values()) | {"visionsmith_results": [table]}
+
+
+def _value(column: str, text: str) -> str | float | None:
+    """What the table is sorted by."""
+    match column:
+        case "loss":
+            return float(text) if text != "–" else None
+        case "step":
+            return int(text.partition("/")[0])
+        case "checkpoints":
+            return int(text)
+    return text
 
 
 def scene_of(image: torch.Tensor | None, mask: torch.Tensor | None, side: int) -> Scene | None:

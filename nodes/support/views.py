@@ -60,9 +60,9 @@ def tested_gallery(report: Report | SegmentationReport, dataset: Dataset) -> Ui:
     title = f"the {len(report.worst)} most wrong of {report.count:,}"
     if report.task == "segmentation":
         items = [_masked_item(example, samples.mask(example.index), len(report.classes)) for example in report.worst]
-        return _gallery(title, items, _masked_pictures(report, samples), ("truth", "prediction", "errors"), report)
+        return gallery(title, items, _masked_pictures(report, samples), ("truth", "prediction", "errors"), report)
     items = [_item(example, dataset) for example in report.worst]
-    return _gallery(title, items, (to_pil(within(samples[one.index], BACKDROP_SIDE)) for one in report.worst))
+    return gallery(title, items, (to_pil(within(samples[one.index], BACKDROP_SIDE)) for one in report.worst))
 
 
 def _item(example: Any, dataset: Dataset) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def predicted_gallery(images: Tensor, found: Segmentation) -> Ui:
     title = "" if len(pairs) == len(images) else f"the first {len(pairs)} of {len(images):,}"
     items = [{"name": f"picture {i}", "note": _found(mask, found.classes)} for i, (_, mask) in enumerate(pairs, 1)]
     pictures = (part for image, mask in pairs for part in (_pil(image), mask_layer(mask, found.colors, BACKDROP_SIDE)))
-    return _gallery(title, items, pictures, ("prediction",), found)
+    return gallery(title, items, pictures, ("prediction",), found)
 
 
 def _found(mask: Tensor, classes: Sequence[str]) -> str:
@@ -103,14 +103,14 @@ def _found(mask: Tensor, classes: Sequence[str]) -> str:
     return ", ".join(shares[1:] if counts[0] else shares) or "nothing found"
 
 
-def _gallery(
+def gallery(
     title: str,
     items: list[dict[str, Any]],
     pictures: Iterable[Image.Image],
     layers: Sequence[str] = (),
     painted: SegmentationReport | Segmentation | None = None,
 ) -> Ui:
-    """Items with their files: `pictures` has for each item the picture and its layers."""
+    """Items, each with a name and a note, with their files: `pictures` has for each item the picture and its layers."""
     files = iter(host().pictures(pictures))
     for item in items:
         item["picture"] = next(files, None)

@@ -108,8 +108,11 @@ def test_a_lora_is_trained_found_again_and_looked_after(host, tmp_path, monkeypa
     assert len(host.events) == told
     assert all(torch.equal(again[0][key], lora[key]) for key in lora)
 
-    text = run(FinetuneRuns, action={"action": "list"}).result[2]
+    listed = run(FinetuneRuns, action={"action": "list"})
+    text, (table,), (gallery,) = listed.result[2], listed.ui["visionsmith_results"], listed.ui["visionsmith_gallery"]
     assert Path(folder).name in text and "3/3" in text
+    assert [cell["value"] for cell in table["rows"][0][:4]] == [Path(folder).name, "lora", "tiny.safetensors", 3]
+    assert [item["name"] for item in gallery["items"]] in ([], ["samples", "losses"])  # files are for a canvas only
     assert run(FinetuneRuns, action={"action": "samples", "run": folder}).result[0].shape[1] > 512
     assert run(FinetuneRuns, action={"action": "compare", "runs": ""}).result[1].shape[3] == 3
     paint = {"action": "paint", "runs": "scratch", "model": "tiny.safetensors", "sample_steps": 1, "resolution": 64}

@@ -128,16 +128,19 @@ def list_runs(root: Path) -> list[FinetuneRun]:
     return sorted(runs, key=lambda run: -(run.folder / SETTINGS).stat().st_mtime)
 
 
+COLUMNS = ("run", "method", "base", "step", "loss", "checkpoints")
+
+
+def line(run: FinetuneRun) -> tuple[str, ...]:
+    """What a table says of a run, in the order of `COLUMNS`; the loss is the smoothed one of the last step."""
+    loss = f"{smoothed([value for _, value in run.curve])[-1]:.4f}" if run.curve else "–"
+    steps = f"{run.step}/{run.settings['settings']['steps']}"
+    return run.folder.name, run.method, run.settings["base"], steps, loss, str(len(checkpoints(run.folder)))
+
+
 def table(runs: Sequence[FinetuneRun]) -> str:
     """The runs as a table in Markdown."""
-    lines = ["| run | method | base | step | loss | checkpoints |", "| --- | --- | --- | --- | --- | --- |"]
-    for run in runs:
-        loss = f"{smoothed([value for _, value in run.curve])[-1]:.4f}" if run.curve else "–"
-        how = run.settings["settings"]
-        lines.append(
-            f"| {run.folder.name} | {run.method} | {run.settings['base']} | {run.step}/{how['steps']} | {loss} | {len(checkpoints(run.folder))} |"
-        )
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, ["---"] * len(COLUMNS), *map(line, runs)))
 
 
 def find_run(runs: Sequence[FinetuneRun], name: str) -> FinetuneRun:
