@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,22 @@ def load_checkpoint(
     except (KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"{file} does not fit this training; remove its folder to train anew.") from error
     return state
+
+
+def remembered(module: nn.Module) -> Callable[[], None]:
+    """What a batch changes before the optimizer takes its step, running statistics and random numbers; calling the result puts it back."""
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    cpu, cuda = torch.get_rng_state(), torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda)
+
+    return put_back
 
 
 def _laid_out_as(weight: Tensor, value: Any) -> Any:

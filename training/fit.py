@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..nn_layers import InputError, Network, save_network, save_weights
 from ..nn_layers.files import atomic
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, remembered, save_checkpoint
 from .dataset import Dataset
 from .evaluate import meter_for, trained
 from .loader import Loader, Looked, preparing
@@ -127,7 +127,7 @@ def train(
         meter = TrainMeter(dataset, settings.metric, fabric.device, team, at.counts)
         outcome, sound, saving = "running", True, _Saving()
         # Where the step began, and whether it is a step of several batches that has not ended:
-        begun, midway = (at, total, meter.counts), False
+        begun, midway = (at, total, meter.counts, remembered(module)), False
         every = 1 if fabric.device.type == "cpu" else CHECK_STEPS_ON_GPU
 
         def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def train(
                     last_of_step = (at.batch + 1) % settings.accumulate == 0 or at.batch + 1 == len(loader)
                     own, whole = len(inputs), loader.batches.length(at.batch)
                     if settings.accumulate > 1 and at.batch % settings.accumulate == 0:
-                        begun = replace(at), total.clone(), meter.counts
+                        begun = replace(at), total.clone(), meter.counts, remembered(module)
                     team.sow(settings.seed, at.step, at.batch)
                     sound = False  # until the step is whole, what is in memory must not be saved
                     with nullcontext() if last_of_step else unsynchronized():
@@ -242,7 +242,8 @@ def train(
         finally:
             if outcome in ("running", "stopped") and at.step:
                 if midway:  # the weights are those of the last whole step; the batches since then are taken again
-                    (at, total, meter.counts), sound = begun, True
+                    (at, total, meter.counts, put_back), sound = begun, True
+                    put_back()
                 save()
 
 

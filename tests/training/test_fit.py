@@ -161,6 +161,18 @@ def test_accumulated_batches_equal_one_large_batch(digits, tmp_path):
     torch.testing.assert_close(one, four, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("stop_after", [3, 5, 9])
+def test_a_step_of_several_batches_that_was_cancelled_is_taken_again_bit_for_bit(few_digits, tmp_path, stop_after):
+    plan = Loss(), Optimizer(learning_rate=0.01), FitSettings(epochs=3, batch_size=16, accumulate=2, device="cpu")
+    for name in ("whole", "cancelled"):  # running statistics and dropout have gone on by a batch, the weights have not
+        network = draw_classifier(dropout=0.3)
+        if name == "cancelled":
+            train(network, few_digits, plan, tmp_path / name, stop_after)
+        train(network, few_digits, plan, tmp_path / name)
+
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "cancelled"))
+
+
 def test_steps_early_stopping_and_regression(table, tmp_path):
     x = nn.input_tensor(nn.Input("features", (3,)))
     network = nn.build_network((nn.apply(nn.Linear(1), x),))
