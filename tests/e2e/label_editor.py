@@ -80,8 +80,10 @@ def open_editor(page):
 
 def state(page):
     """What the line at the bottom says: its kind and its words."""
-    line = page.locator(".visionsmith-label-state")
-    return (line.get_attribute("data-kind"), line.inner_text()) if line.count() else ("closed", "")
+    return tuple(
+        page.evaluate("""() => { const line = document.querySelector('.visionsmith-label-state');
+            return line ? [line.dataset.kind ?? '', line.innerText] : ['closed', ''] }""")
+    )  # in one look: the editor may close between two
 
 
 def settled(page, kind=r"new|saved|changed|problem"):

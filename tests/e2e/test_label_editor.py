@@ -249,6 +249,7 @@ def test_what_cannot_be_saved_is_not_lost(page, folder):
     page.keyboard.press("Escape")
     page.wait_for_timeout(200)
     assert page.locator(".visionsmith-labels[open]").count() == 1
+    assert page.get_by_role("button", name="Close without saving").is_visible()
     page.unroute("**/visionsmith/labels/save")
     Image.fromarray(blank() + 2).save(folder / "masks/plate-1.png")  # somebody else was faster
     page.keyboard.press("n")
@@ -260,7 +261,13 @@ def test_what_cannot_be_saved_is_not_lost(page, folder):
     brush(expected, (50, 50), (90, 50), 5, 1)
     assert np.array_equal(saved(folder, "plate-1"), expected)
     assert grey(folder / "masks/plate-1.png.bak").min() == 2
+    stroke(page, (50, 90), (90, 90))
+    page.route("**/visionsmith/labels/save", lambda route: route.abort())
     page.keyboard.press("Escape")
+    page.get_by_role("button", name="Close without saving").click()
+    closed(page)
+    page.unroute("**/visionsmith/labels/save")
+    assert np.array_equal(saved(folder, "plate-1"), expected)
     ours = ("Failed to load resource", "net::ERR_FAILED")
     page.problems[:] = [problem for problem in page.problems if not any(words in problem for words in ours)]
     assert page.problems == []

@@ -16,6 +16,10 @@ const ZOOM = 1.25;
 
 /** Actions that move the picture: not while the pointer draws on it, because that would draw a line right across. */
 const MOVING = new Set(["zoomIn", "zoomOut", "fit", "help"]);
+/** Actions that a key which is held down does again and again. */
+const REPEATED = new Set(["undo", "redo", "smaller", "larger", "zoomIn", "zoomOut"]);
+/** Actions while the page of keys is open. */
+const ON_HELP = new Set(["help", "escape", "save"]);
 
 /** Kept from one opening to the next. @type {Choice & {opacity: number, shown: boolean, brightness: number, contrast: number}} */
 const chosen = { tool: "brush", label: 1, size: 9, backgroundOnly: false, opacity: 0.55, shown: true, brightness: 1, contrast: 1 };
@@ -128,6 +132,7 @@ export class LabelEditor {
     const stage = html("div", { class: "visionsmith-label-stage-area" }, element, this.message.element, this.help);
     const status = html("div", { class: "visionsmith-label-status-line" }, this.state, this.where);
     const settings = html("div", { class: "visionsmith-label-settings" }, this.size.row, this.opacity.row, this.light.brightness.row, this.light.contrast.row, this.hint);
+    settings.addEventListener("pointerup", () => this.view.element.focus({ preventScroll: true })); // a slider that was dragged would keep the keys
     const side = html("div", { class: "visionsmith-label-side" }, this.palette.element, settings);
     this.dialog.append(this.toolbar(), this.list.element, stage, side, status);
     this.dialog.addEventListener("keydown", (event) => this.onKey(event));
@@ -296,21 +301,22 @@ export class LabelEditor {
     const typing = target instanceof HTMLInputElement && target.type === "text";
     if (typing && event.key === "Escape") this.view.element.focus({ preventScroll: true });
     if (typing && !(event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey))) return;
-    if (event.key === " " && target === this.view.element) {
+    const meaning = meaningOf(event);
+    const action = meaning && "action" in meaning ? meaning.action : "";
+    if (!this.help.hidden && !ON_HELP.has(action)) return; // other keys scroll it
+    if (event.key === " " && !target.closest("button, input, select")) {
       event.preventDefault();
       this.tools.space = true;
       this.tools.draw();
       return;
     }
-    const meaning = meaningOf(event);
     const control = target.closest("button, input, select, [role=listbox]");
     if (!meaning || (control && ("step" in meaning || event.key === "Enter"))) return;
     event.preventDefault();
-    if (!this.help.hidden && !("action" in meaning && ["help", "escape"].includes(meaning.action))) return;
-    if (this.tools.gesture && ("step" in meaning || ("action" in meaning && MOVING.has(meaning.action)))) return;
+    if (this.tools.gesture && ("step" in meaning || MOVING.has(action))) return;
     if ("step" in meaning) this.tools.step(meaning.step[0], meaning.step[1]);
     else if ("label" in meaning) this.choose(meaning.label);
-    else if (!event.repeat || ["undo", "redo", "smaller", "larger", "zoomIn", "zoomOut"].includes(meaning.action)) this.actions[meaning.action]();
+    else if (!event.repeat || REPEATED.has(action)) this.actions[action]();
   }
 
   /** @param {KeyboardEvent} event */

@@ -54,6 +54,7 @@ export class Tools {
     element.addEventListener("pointercancel", () => this.end());
     element.addEventListener("pointerleave", () => this.onLeave());
     element.addEventListener("dblclick", () => this.onDoubleClick());
+    element.addEventListener("blur", () => this.release());
     element.addEventListener("contextmenu", (event) => event.preventDefault());
     element.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
   }
@@ -77,6 +78,12 @@ export class Tools {
   end() {
     if (this.mask?.step) this.mask.commit();
     this.gesture = null;
+    this.draw();
+  }
+
+  /** The keyboard goes elsewhere, and will not tell when Space is let go. */
+  release() {
+    this.space = false;
     this.draw();
   }
 
@@ -303,13 +310,14 @@ export class Tools {
       shapes.push(svg("polygon", { points, fill: view.colorOf(choice.label), "fill-opacity": 0.3, "fill-rule": "evenodd" }), ...ringed("polygon", { points }));
       shown.forEach(({ x, y }, index) => shapes.push(svg("circle", { cx: x, cy: y, r: index ? 4 : 6, fill: "#fff", stroke: "#000", "stroke-width": 1.5 })));
     }
-    const paints = choice.tool === "brush" || choice.tool === "eraser";
+    const may = this.to.mayDraw();
+    const paints = may && (choice.tool === "brush" || choice.tool === "eraser");
     if (place && this.mask) {
       const middle = view.onScreen(paints ? snapped(place, choice.size) : place);
       if (paints && this.gesture?.kind !== "pan") shapes.push(...ringed("circle", { cx: middle.x, cy: middle.y, r: Math.max(1.5, (choice.size / 2) * view.scale) }));
       if (this.keyboard) shapes.push(...ringed("path", { d: `M${middle.x - 14} ${middle.y}H${middle.x - 4}M${middle.x + 4} ${middle.y}H${middle.x + 14}M${middle.x} ${middle.y - 14}V${middle.y - 4}M${middle.x} ${middle.y + 4}V${middle.y + 14}` }));
     }
     view.marks.replaceChildren(...shapes);
-    view.element.dataset.cursor = this.gesture?.kind === "pan" || this.space ? "pan" : paints && place && !this.keyboard ? "brush" : "cross";
+    view.element.dataset.cursor = this.gesture?.kind === "pan" || this.space ? "pan" : !may ? "locked" : paints && place && !this.keyboard ? "brush" : "cross";
   }
 }
