@@ -18,14 +18,17 @@ const LANGUAGES = [
 /** What the server knows of a language. @typedef {{nodeDefs?: Record<string, any>, visionsmith?: Record<string, string>}} Texts */
 /** Of ComfyUI's language. @type {Promise<Texts>} */
 let texts;
+/** How often a language was chosen: only the last choice counts, whichever answer comes last. */
+let choices = 0;
 
 /** Learn the languages that are chosen; where the server has none of ours, English. @returns {Promise<Texts>} */
 async function learn() {
+  const choice = ++choices;
   const { setting } = app.extensionManager;
   const language = setting.get(COMFYUI) || "en";
   const panels = setting.get(OURS) || language;
   const known = language === "en" && panels === "en" ? {} : await served();
-  speak(panels, panels === "en" ? {} : known[panels]?.visionsmith);
+  if (choice === choices) speak(panels, panels === "en" ? {} : known[panels]?.visionsmith);
   return language === "en" ? {} : (known[language] ?? {});
 }
 
@@ -54,7 +57,8 @@ app.registerExtension({
   /** While ComfyUI asks for its nodes. */
   init() {
     texts = learn();
-    for (const one of [COMFYUI, OURS]) app.ui.settings.addEventListener(`${one}.change`, () => (texts = learn())); // workflows that are opened from now on
+    const again = () => setTimeout(() => (texts = learn())); // the event comes before the setting has its new value
+    for (const one of [COMFYUI, OURS]) app.ui.settings.addEventListener(`${one}.change`, again);
   },
 
   /** Before any node is made of them. @param {Record<string, any>} definitions */

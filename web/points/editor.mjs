@@ -138,11 +138,11 @@ export class Editor {
     const { list, selected, problem } = this.marks;
     if (problem) return `${problem} ${t("Drawing or Clear begins anew.")}`;
     const picture = this.stage.picture;
-    if (!picture) return list.length ? `${count(list)}. ${this.message}` : this.message;
+    if (!picture) return list.length ? `${t("{marks}.", { marks: count(list) })} ${this.message}` : this.message;
     if (list[selected]) return describe(list[selected], selected, list.length);
     const lost = list.filter((mark) => mark.x < 0 || mark.y < 0 || mark.x >= picture.width || mark.y >= picture.height).length;
     if (lost) return t("{marks}; {lost} outside the picture of {size}.", { marks: count(list), lost, size: `${picture.width} × ${picture.height}` });
-    return list.length ? `${count(list)}.` : t("Click: point. Drag: box. Shift: what is not meant.");
+    return list.length ? t("{marks}.", { marks: count(list) }) : t("Click: point. Drag: box. Shift: what is not meant.");
   }
 }
 
@@ -150,8 +150,9 @@ export class Editor {
 function count(list) {
   const boxes = list.filter((mark) => mark.kind === "box").length;
   const points = list.length - boxes;
-  const parts = [points && t("{count} point|{count} points", { count: points }), boxes && t("{count} box|{count} boxes", { count: boxes })];
-  return parts.filter(Boolean).join(", ");
+  const inWords = { points: t("{count} point|{count} points", { count: points }), boxes: t("{count} box|{count} boxes", { count: boxes }) };
+  if (points && boxes) return t("{points}, {boxes}", inWords);
+  return points ? inWords.points : inWords.boxes;
 }
 
 /**
