@@ -109,7 +109,7 @@ CLAIMS = {  # a part of a sentence: file:test file:test …, without "tests/", "
     "`--output`, at first `output/`": "headless/test_workflow:the_shipped_workflow_ends_with_its_accuracy_and_where_the_pictures_are test_tutorial:the_tutorial_leads_to_its_end",
     "`runs/NETWORK-DATASET-KEY`": "training/test_fit:it_learns_and_leaves_a_readable_run training/test_fit:a_single_number_of_the_weights_counts_in_the_key training/test_fit:a_finished_training_is_found_and_another_one_starts_anew",
     "An experiment has `experiments/NAME`": "training/test_experiment:a_grid_leaves_a_readable_tree_and_a_table headless/test_augment_and_compare:the_loop_ends_with_which_augmentation_to_keep",
-    "Headless pictures are in `output/pictures`": "headless/test_workflow:the_shipped_workflow_ends_with_its_accuracy_and_where_the_pictures_are",
+    "Previews of headless runs are in `output/pictures`": "headless/test_workflow:the_shipped_workflow_ends_with_its_accuracy_and_where_the_pictures_are test_tutorial:the_tutorial_leads_to_its_end",
     "can be reached by strangers": "e2e/test_hostile:a_body_that_never_ends_holds_one_connection_only",
     "Visionsmith reads only below": "nodes/test_host:reading_below_the_roots nodes/test_host:ways_out_are_closed nodes/test_host:writing_below_output_only e2e/test_server:paths_outside_the_allowed_folders_are_refused",
     "masks beside the pictures)": "nodes/test_labels:hostile_saving_is_refused_and_leaves_everything nodes/test_labels:folders_outside_can_be_allowed",
