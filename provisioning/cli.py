@@ -199,7 +199,7 @@ def list_models(options: argparse.Namespace) -> int:
     """``list``: no checksum is computed that is not known already."""
     manifest, here = load(options), machine(options.profile, options.comfyui)
     rows = [("name", "group", "size", "here", "licence", "where")]
-    for file in manifest.files:
+    for file in sorted(manifest.files, key=lambda file: bool(file.source)):  # what has to be fetched comes first
         path = here.path(file.to)
         state = (
             "yes"
