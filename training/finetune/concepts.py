@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ...nn_layers.errors import InputError
 from ..dataset import read_picture
+from ..mapped import opened
 from ..sources import OnProgress, name_some, unreadable
 
 FEW = 5
@@ -112,6 +113,8 @@ class Concepts:
             for picture in concept.pictures:
                 digest.update(picture.caption.encode() + _digest(picture.file))
                 digest.update(_digest(picture.mask) if picture.mask else b"-")
+            for file in concept.class_pictures:
+                digest.update(_digest(file))
         return digest.hexdigest()
 
 
@@ -198,7 +201,7 @@ def measured(files: Iterable[tuple[Path, str, Path | None]], on_progress: OnProg
     Raises:
         InputError: Files that are no pictures, or a mask of another shape than its picture.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     files = list(files)
     every = [path for file, _, mask in files for path in (file, mask) if path]
@@ -208,10 +211,10 @@ def measured(files: Iterable[tuple[Path, str, Path | None]], on_progress: OnProg
         )
     found = []
     for file, caption, mask in files:
-        with Image.open(file) as picture:
+        with opened(file) as picture:
             width, height = ImageOps.exif_transpose(picture).size
         if mask:
-            with Image.open(mask) as picture:
+            with opened(mask) as picture:
                 other = ImageOps.exif_transpose(picture).size
             if abs(other[0] / other[1] - width / height) > 0.02 * width / height:
                 raise InputError(

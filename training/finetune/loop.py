@@ -77,7 +77,7 @@ def finetune(
             classes = classes or folder / "classes"
             for done, count in make_class_pictures(parts, concepts, settings, classes, fabric):
                 yield Step(done, count, stage="prepare")
-            concepts = with_class_pictures(concepts, classes)
+        learned = with_class_pictures(concepts, classes) if settings.prior_weight else concepts
         weights, holder = _trainable(parts, settings, fabric)
         optimizer, notes = build_optimizer(weights, settings)
         need_space(folder, COPIES * sum(weight.nbytes for weight in weights))
@@ -85,7 +85,7 @@ def finetune(
         keeper.resume()
         if leads:
             _describe(folder, key, parts, concepts, settings, [*warnings, *notes])
-        at, material, keeps_texts = keeper.at, Batches(parts, concepts, settings), not settings.train_text
+        at, material, keeps_texts = keeper.at, Batches(parts, learned, settings), not settings.train_text
         if settings.cache:
             for done, count in material.prepare((*settings.prompts, settings.negative), keeps_texts):
                 yield Step(done, count, stage="prepare")

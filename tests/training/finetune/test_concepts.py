@@ -210,3 +210,12 @@ def test_preview_paints_masks(tmp_path):
     assert captions == ["q"] * 3
     assert shown[0].shape == (3, 64, 64)
     assert shown[0].dtype == torch.uint8
+
+
+def test_the_fingerprint_tells_pictures_of_the_class(tmp_path):
+    folder, plain = draw(tmp_path / "own"), draw(tmp_path / "class")
+    without = read(Row("q", folder, "a nail")).fingerprint
+    first = read(Row("q", folder, "a nail", plain)).fingerprint
+    Image.fromarray(np.full((24, 24, 3), 9, np.uint8)).save(plain / "0.png")
+
+    assert len({without, first, read(Row("q", folder, "a nail", plain)).fingerprint}) == 3
