@@ -219,10 +219,11 @@ class Pictures:
                 "textures holds no picture; wire a batch of pictures, or choose another source of texture."
             )
         picture = self.pictures[int(random.integers(len(self.pictures)))]
-        if picture.ndim == 3 and picture.shape[2] != shape[2]:
-            picture = np.repeat(
-                picture[..., :3] @ LUMA if picture.shape[2] >= 3 else picture[..., 0], shape[2]
-            ).reshape(*picture.shape[:2], shape[2])
+        if picture.shape[2] > 3:
+            picture = picture[..., :3]  # without its transparency
+        if picture.shape[2] != shape[2]:
+            grey = picture @ LUMA if picture.shape[2] == 3 else picture[..., 0]
+            picture = np.repeat(grey[..., None], shape[2], 2)
         over = [max(0, want - have) for want, have in zip(shape[:2], picture.shape[:2], strict=True)]
         if any(over):
             picture = np.pad(picture, ((0, over[0]), (0, over[1]), (0, 0)), "symmetric")

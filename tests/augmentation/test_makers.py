@@ -244,3 +244,11 @@ def test_what_hangs_over_the_edge_of_the_picture_brings_nothing_in(kind):
         with suppress(NoPlaceError):
             patch = draw(Scene(image), maker, np.random.default_rng(seed))
             np.testing.assert_allclose(patch.pixels, image[patch.box], atol=1e-6)
+
+
+def test_textures_lose_their_transparency_and_not_their_colour():
+    random = np.random.default_rng(0)
+    texture = Pictures([np.tile(np.float32([0.9, 0.5, 0.1, 0.3]), (4, 4, 1))])
+
+    np.testing.assert_allclose(texture((6, 5, 3), random), np.tile([0.9, 0.5, 0.1], (6, 5, 1)), atol=1e-6)
+    np.testing.assert_allclose(texture((6, 5, 1), random), 0.574, atol=1e-3)
