@@ -46,6 +46,7 @@ ROUTES: dict[str, tuple[Callable[[Any], Any], int]] = {
 AT_ONCE = ("/visionsmith/charts/go-on", "/visionsmith/charts/stop")
 """Paths whose answer only sets a flag: no thread is waited for, however busy all of them are."""
 
+MOST_VALUES = 200_000  # of one body: to read millions takes long, however few bytes they are
 THREADS = 4
 MOST_AT_ONCE = 16  # questions that are being answered or wait for a thread
 BODY_SECONDS = 60  # until the whole body is there
@@ -121,6 +122,8 @@ async def _read(request: Any, limit: int) -> bytes | None:
 
 def _answered(answer: Callable[[Any], Any], body: bytes) -> str | labels.FileAnswer:
     """Parse, answer and write."""
+    if body.count(b",") > MOST_VALUES:
+        raise InputError(f"the body has more than {MOST_VALUES:,} values; send less.")
     try:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -45,7 +45,18 @@ def test_converted():
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b"[" * 100_000, b"3", b"{}", b'{"workflow": 3}', b'{"workflow": {}}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"[" + b"0," * 2_000_000 + b"0]",
+        b"3",
+        b"{}",
+        b'{"workflow": 3}',
+        b'{"workflow": {}}',
+    ],
 )
 def test_refusals_are_sentences(body):
     with pytest.raises(InputError) as refusal:

@@ -31,7 +31,8 @@ export class Curve {
   /** @param {Point[]} points */
   add(points) {
     for (const point of points) {
-      if (point.slice(2).every((value) => value === null)) this.steps = append(this.steps, point);
+      const ofStep = point[2] === null && point[3] === null && (point[4] ?? null) === null;
+      if (ofStep) this.steps = append(this.steps, point);
       else this.epochs = append(this.epochs, point);
     }
   }
