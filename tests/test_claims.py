@@ -20,7 +20,7 @@ CLAIMS = {  # a part of a sentence: file:test file:test …, without "tests/", "
     "Other nodes find things by words": "e2e/test_imaging_workflows:words_find_it_lama_removes_it_and_the_place_is_repainted e2e/test_imaging_workflows:interrogate e2e/test_augment:the_loop_from_one_dataset_to_a_sentence e2e/test_finetune:a_lora_is_trained_and_used_in_one_workflow",
     "With Python 3.10 or newer": "test_docs:continuous_integration_runs_the_makefile",
     "trains a drawn network on real handwritten digits": "headless/test_workflow:the_shipped_workflow_ends_with_its_accuracy_and_where_the_pictures_are training/test_sources:the_digits_are_real_and_all_there",
-    "every test; those inside ComfyUI are skipped": "test_docs:make_targets_exist test_readme:what_make_would_do",
+    "every test; those inside ComfyUI are skipped": "test_docs:commands_in_sentences_exist test_readme:what_make_would_do",
     "makes `.venv` from the lock file": "test_readme:what_make_would_do",
     "ComfyUI 0.14 or newer is needed": "test_publishing:the_versions_of_comfyui_are_the_same_everywhere",
     "It is tested in 0.33": "test_publishing:the_versions_of_comfyui_are_the_same_everywhere",

@@ -86,12 +86,18 @@ def targets():
     return set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "AGENTS.md", "docs/benchmarks.md"])
-def test_make_targets_exist(name):
-    named = {match[1] for line in commands_of(name) if (match := re.match(r"make ([a-z-]+)", line))}
+@pytest.mark.parametrize(
+    "name", [*TEXTS, *(f"web/docs/{page.name}" for page in sorted(REPOSITORY.glob("web/docs/*.md")))]
+)
+def test_commands_in_sentences_exist(name):
+    """`visionsmith COMMAND` and `make TARGET`, wherever they are set as code."""
+    commands = next(action.choices for action in cli._parser()._actions if action.choices)
 
-    assert named
-    assert named <= targets()
+    for line in commands_of(name):
+        if named := re.match(r"(?:\.venv/bin/)?visionsmith ([a-z][\w-]*)", line):
+            assert named[1] in commands, line
+        if named := re.match(r"make ([a-z-]+)", line):
+            assert named[1] in targets(), line
 
 
 def anchors(text):
