@@ -23,6 +23,16 @@ class Box:
     width: int
     height: int
 
+    @property
+    def area(self) -> int:
+        """Pixels."""
+        return self.width * self.height
+
+    def meets(self, other: Box) -> bool:
+        """Whether they have pixels in common."""
+        across = self.x < other.x + other.width and other.x < self.x + self.width
+        return across and self.y < other.y + other.height and other.y < self.y + self.height
+
     def __or__(self, other: Box) -> Box:
         """The smallest rectangle around both."""
         x, y = min(self.x, other.x), min(self.y, other.y)

@@ -2,8 +2,8 @@
 
 from .classical import METHODS, opencv, preferred, smooth
 from .erasing import Erased, EraseSettings, Fill, erase, soft_mask
+from .holes import Hole, find_holes
 from .lama import BIG_LAMA, LaMa, find_lama, load_lama
-from .regions import Region, regions
 from .simple_lama import SimpleLaMa, load_simple_lama
 
 __all__ = [
@@ -12,16 +12,16 @@ __all__ = [
     "EraseSettings",
     "Erased",
     "Fill",
+    "Hole",
     "LaMa",
-    "Region",
     "SimpleLaMa",
     "erase",
+    "find_holes",
     "find_lama",
     "load_lama",
     "load_simple_lama",
     "opencv",
     "preferred",
-    "regions",
     "smooth",
     "soft_mask",
 ]

@@ -11,12 +11,12 @@ import torch
 from torch.nn import functional as F
 
 from ...nn_layers.errors import InputError
-from .regions import Region, regions
+from .holes import Hole, find_holes
 
 Fill = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Pictures [n, 3, height, width] and holes [n, 1, height, width] of 0 and 1 in, the pictures with their holes filled out."""
 
-BATCH_PIXELS = 1 << 20  # regions of like size run together up to this many pixels: bounds the memory
+BATCH_PIXELS = 1 << 20  # holes of like size run together up to this many pixels: bounds the memory
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EraseSettings:
 
 class Erased(NamedTuple):
     """`images` [n, height, width, 3 or 4], how much of each pixel is new, `changed` [n, height, width] in 0..1, and the
-    number of regions that were filled."""
+    number of holes that were filled, `regions`."""
 
     images: torch.Tensor
     changed: torch.Tensor
@@ -49,7 +49,7 @@ class Erased(NamedTuple):
 
 class _Part(NamedTuple):
     picture: int
-    region: Region
+    hole: Hole
     alpha: torch.Tensor
 
 
@@ -66,7 +66,7 @@ def erase(
         images: float32 [n, height, width, 3 or 4] in 0..1.
         masks: float32 [m, height, width]; above a half is erased. n and m are equal, or one of them is 1.
         fill: `LaMa`, or one of `classical`.
-        on_region: Called with regions done and regions in all.
+        on_region: Called with holes done and holes in all.
 
     Raises:
         InputError: Sizes or numbers do not fit, or there are values that are no numbers.
@@ -76,11 +76,11 @@ def erase(
     parts = [part for picture, mask in enumerate(masks) for part in _parts(picture, mask > 0.5, settings)]
     done = 0
     for batch in _batches(parts):
-        pictures = torch.stack([result[p.picture][p.region.crop.slices][..., :3] for p in batch]).movedim(-1, 1)
+        pictures = torch.stack([p.hole.seen.within(result[p.picture])[..., :3] for p in batch]).movedim(-1, 1)
         alphas = torch.stack([part.alpha for part in batch]).to(images)
         filled = fill(pictures.float(), (alphas > 0).float()[:, None]).movedim(1, -1).to(images)
         for part, new, alpha in zip(batch, filled, alphas, strict=True):
-            _paste(result[part.picture], changed[part.picture], part.region, new, alpha)
+            _paste(result[part.picture], changed[part.picture], part.hole, new, alpha)
         done += len(batch)
         if on_region:
             on_region(done, len(parts))
@@ -89,33 +89,28 @@ def erase(
 
 def _parts(picture: int, mask: torch.Tensor, settings: EraseSettings) -> Iterable[_Part]:
     reach = settings.grow + settings.feather
-    for region in regions(mask, reach, settings.margin, settings.trigger):
-        yield _Part(picture, region, soft_mask(mask[region.crop.slices], settings.grow, settings.feather))
+    for hole in find_holes(mask, reach, settings.margin, settings.trigger):
+        yield _Part(picture, hole, soft_mask(hole.seen.within(mask), settings.grow, settings.feather))
 
 
 def _batches(parts: list[_Part]) -> Iterable[list[_Part]]:
     """Parts of one size together, as many as memory is meant for."""
     alike: dict[tuple[int, int], list[_Part]] = defaultdict(list)
     for part in parts:
-        alike[part.region.crop.size].append(part)
-    for (height, width), group in alike.items():
-        count = max(1, BATCH_PIXELS // (height * width))
+        alike[part.hole.seen.width, part.hole.seen.height].append(part)
+    for (width, height), group in alike.items():
+        count = max(1, BATCH_PIXELS // (width * height))
         for start in range(0, len(group), count):
             yield group[start : start + count]
 
 
-def _paste(
-    picture: torch.Tensor, changed: torch.Tensor, region: Region, new: torch.Tensor, alpha: torch.Tensor
-) -> None:
+def _paste(picture: torch.Tensor, changed: torch.Tensor, hole: Hole, new: torch.Tensor, alpha: torch.Tensor) -> None:
     """Mix `new` into the hole of `picture` [height, width, channels], in place."""
-    inner = (
-        slice(region.hole.top - region.crop.top, region.hole.bottom - region.crop.top),
-        slice(region.hole.left - region.crop.left, region.hole.right - region.crop.left),
-    )
-    old, share = picture[region.hole.slices][..., :3], alpha[inner]
-    mixed = torch.lerp(old, new[inner], share[..., None])
+    inner = hole.box.seen_from(hole.seen)
+    old, share = hole.box.within(picture)[..., :3], inner.within(alpha)
+    mixed = torch.lerp(old, inner.within(new), share[..., None])
     old.copy_(torch.where(share[..., None] > 0, mixed, old))
-    changed[region.hole.slices].copy_(share)
+    hole.box.within(changed).copy_(share)
 
 
 def soft_mask(mask: torch.Tensor, grow: int, feather: int) -> torch.Tensor:

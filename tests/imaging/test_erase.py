@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 from torch.nn import functional as F
-from visionsmith.imaging.erase import METHODS, EraseSettings, erase, preferred, regions, smooth, soft_mask
+from visionsmith.imaging.erase import METHODS, EraseSettings, erase, find_holes, preferred, smooth, soft_mask
 from visionsmith.imaging.erase.classical import opencv
 from visionsmith.nn_layers import InputError
 
@@ -78,29 +78,29 @@ def test_a_feather_falls_from_the_mask_outwards():
 def test_a_large_picture_is_looked_at_hole_by_hole():
     mask = torch.zeros(2160, 3840, dtype=torch.bool)
     mask[100:140, 100:160] = mask[2100:2150, 3790:3840] = mask[1000:1050, 2000:2040] = True
-    found = regions(mask, reach=12)
+    found = find_holes(mask, reach=12)
     assert len(found) == 3
-    assert sum(region.crop.area for region in found) < 2160 * 3840 / 20
-    for region in found:
-        top, left, bottom, right = region.crop
-        assert 0 <= top < bottom <= 2160
-        assert 0 <= left < right <= 3840
-        assert top == 0 or region.hole.top - top >= 128
-        assert bottom == 2160 or bottom - region.hole.bottom >= 128
+    assert sum(hole.seen.area for hole in found) < 2160 * 3840 / 20
+    for hole in found:
+        seen, bottom = hole.seen, hole.seen.y + hole.seen.height
+        assert 0 <= seen.y < bottom <= 2160
+        assert 0 <= seen.x < seen.x + seen.width <= 3840
+        assert seen.y == 0 or hole.box.y - seen.y >= 128
+        assert bottom == 2160 or bottom - hole.box.y - hole.box.height >= 128
 
 
-def test_near_holes_share_a_region_and_no_two_regions_write_the_same_pixel():
+def test_near_holes_are_one_and_no_two_holes_write_the_same_pixel():
     mask = torch.zeros(1200, 1200, dtype=torch.bool)
     mask[500:520, 500:520] = mask[500:520, 560:580] = True
-    assert len(regions(mask, reach=4)) == 1
+    assert len(find_holes(mask, reach=4)) == 1
     torch.manual_seed(0)
     for _ in range(5):
         mask = F.max_pool2d((torch.rand(1, 1, 1200, 1200) > 0.99999).float(), 9, 1, 4)[0, 0] > 0
-        holes = [region.hole for region in regions(mask, reach=20)]
+        holes = [hole.box for hole in find_holes(mask, reach=20)]
         assert not any(a.meets(b) for i, a in enumerate(holes) for b in holes[:i])
         covered = torch.zeros_like(mask)
         for hole in holes:
-            covered[hole.slices] = True
+            hole.within(covered)[:] = True
         assert bool((covered | ~mask).all())
 
 
