@@ -57,7 +57,7 @@ export class CompareView {
     this.previous.hidden = this.next.hidden = this.pairs.length < 2;
     this.previous.disabled = this.index === 0;
     this.next.disabled = this.index >= this.pairs.length - 1;
-    this.status.textContent = pair ? pairWords(this.pairs, this.index) : t("Wire the picture that comes out to Preview Image, then run: before and after are shown here.");
+    this.status.textContent = pair ? pairWords(this.pairs, this.index) : t("Wire it to Preview Image, then run.");
     if (!pair) return;
     this.before.src = this.urlOf(pair.before);
     this.after.src = this.urlOf(pair.after);
