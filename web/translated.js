@@ -7,8 +7,9 @@ import { speak } from "./words/text.mjs";
 const COMFYUI = "Comfy.Locale";
 /** For languages that we have and ComfyUI does not: it takes back what it does not know. */
 const OURS = "Visionsmith.Language";
+const SAME = "comfyui";
 const LANGUAGES = [
-  { text: "Same as ComfyUI", value: "" },
+  { text: "ComfyUI", value: SAME },
   { text: "English", value: "en" },
   { text: "한국어", value: "ko" },
   { text: "中文", value: "zh" },
@@ -26,7 +27,8 @@ async function learn() {
   const choice = ++choices;
   const { setting } = app.extensionManager;
   const language = setting.get(COMFYUI) || "en";
-  const panels = setting.get(OURS) || language;
+  const own = setting.get(OURS) ?? SAME;
+  const panels = own === SAME ? language : own;
   const known = language === "en" && panels === "en" ? {} : await served();
   if (choice === choices) speak(panels, panels === "en" ? {} : known[panels]?.visionsmith);
   return language === "en" ? {} : (known[language] ?? {});
@@ -50,7 +52,8 @@ app.registerExtension({
       tooltip: "What Visionsmith's panels, charts and editors speak, once the page is loaded anew. Nodes speak ComfyUI's language.",
       type: "combo",
       options: LANGUAGES,
-      defaultValue: "",
+      defaultValue: SAME,
+      category: ["Visionsmith", "Appearance", "Language"], // the second is a word that ComfyUI knows in every language
     },
   ],
 

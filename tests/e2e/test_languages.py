@@ -16,7 +16,7 @@ def page(server):
     server.post("/api/settings", {"Comfy.Locale": "ko", "Comfy.Minimap.Visible": False})
     with front_end(server.url) as page:
         yield page
-    server.post("/api/settings", {"Comfy.Locale": "en", "Visionsmith.Language": ""})
+    server.post("/api/settings", {"Comfy.Locale": "en", "Visionsmith.Language": "comfyui"})
 
 
 DRAW = """() => { app.graph.clear();
