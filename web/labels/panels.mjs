@@ -151,6 +151,7 @@ export class Palette {
   /** @param {number} label */
   show(label) {
     for (const [one, button] of this.byLabel) button.setAttribute("aria-pressed", String(one === label));
+    this.byLabel.get(label)?.scrollIntoView({ block: "nearest" });
   }
 }
 
