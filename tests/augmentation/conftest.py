@@ -36,12 +36,3 @@ def spotted(count=8, channels=1, height=90, width=110):
 def dataset():
     """Train 8, val 4: classes surface, hole, line."""
     return segmentation_dataset("spots", {"train": spotted(), "val": spotted(4)}, ("surface", "hole", "line"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The pictures are tiny."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)

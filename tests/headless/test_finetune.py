@@ -108,7 +108,6 @@ def test_a_checkpoint_that_is_not_there(file, capsys):
 
 @pytest.mark.slow
 def test_killed_at_random_and_started_again_it_ends_with_the_same_weights(file, tmp_path):
-    torch.set_num_threads(1)
     write_checkpoint(tmp_path / "tiny.safetensors", "SD 1")
     file.write_text(GOOD.replace("steps = 2", "steps = 40\nsave_every = 2\nkeep = 1"))
     whole = tmp_path / "whole.toml"

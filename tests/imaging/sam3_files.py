@@ -10,21 +10,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-import pytest
 import torch
 
 GRID, PATCH, WIDTH, HIDDEN = 2, 14, 64, 128
 SIDE = 3 * GRID * PATCH
 WORDS = ["scratch", "dent", "red", "visual", "a", "the", "cat", "dog", "crack"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Tiny networks are slower on many threads, most of all when others work on the same cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def configurations() -> tuple[dict, dict]:

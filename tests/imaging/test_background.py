@@ -11,8 +11,6 @@ from visionsmith.nn_layers import InputError
 
 from . import model_files
 
-torch.set_num_threads(1)
-
 
 def onnx_file(path, side=320, outputs=7, channels=3):
     """A network of U²-Net's form: one picture in, seven maps out, of which the first counts. It gives the mean of the colours."""

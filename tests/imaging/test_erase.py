@@ -9,8 +9,6 @@ from visionsmith.imaging.erase import METHODS, EraseSettings, erase, find_holes,
 from visionsmith.imaging.erase.classical import opencv
 from visionsmith.nn_layers import InputError
 
-torch.set_num_threads(1)
-
 
 def white(pictures, holes):
     """A fill that is easy to recognise, and that paints over everything it is shown."""

@@ -13,7 +13,6 @@ from visionsmith.nn_layers import InputError
 from . import model_files
 
 pytest.importorskip("spandrel", reason="LaMa is read by spandrel")
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="module")

@@ -206,3 +206,12 @@ def test_values_that_are_no_numbers_are_refused_by_every_operation(operation):
     bad[0, 2, 3] = torch.nan
     with pytest.raises(InputError, match="NaN"):
         merge_masks([good, bad, good], operation)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_several_threads_merge_as_one_does(operation, monkeypatch):
+    masks = [torch.rand(1, 700, 800) for _ in range(3)]  # enough pixels for threads to pay
+    alone = merge_masks(masks, operation)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+
+    assert torch.equal(merge_masks(masks, operation), alone)

@@ -13,7 +13,6 @@ from visionsmith.nn_layers import InputError
 spec = importlib.util.spec_from_file_location("sam3_files", Path(__file__).with_name("sam3_files.py"))
 files = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(files)
-one_thread = files.one_thread
 
 
 @pytest.fixture(scope="module")

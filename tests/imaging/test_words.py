@@ -11,8 +11,6 @@ from visionsmith.nn_layers import InputError
 
 from . import model_files
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def blip(tmp_path_factory):

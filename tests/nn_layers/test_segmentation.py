@@ -25,14 +25,6 @@ SMALL = {"smp": "tu-test_resnet", "timm": "test_resnet", "vit": "test_vit", "lis
 OTHERS = {"segformer": "mit_b0", "dpt": "tu-test_vit", "unet++": "resnet18"}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def layer(name, classes=3):
     return nn.SegmentationModel(name, OTHERS.get(name, SMALL[nn.ARCHITECTURES[name].family]), classes)
 

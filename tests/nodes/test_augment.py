@@ -16,7 +16,6 @@ from visionsmith.nodes.experiments import ExperimentNode
 from visionsmith.nodes.host import ComfyHost, use_host
 from visionsmith.training.segmentation.folders import from_masks, masked_folder
 
-torch.set_num_threads(1)
 METHODS = maker_inputs()
 
 

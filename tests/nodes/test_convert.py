@@ -64,7 +64,7 @@ def fill(module):
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch):
+def silent(monkeypatch):
     from visionsmith.nodes import host, network
     from visionsmith.nodes.support import drawing
 
@@ -74,7 +74,6 @@ def one_thread(monkeypatch):
 
     for module in (drawing, network, host):
         monkeypatch.setattr(module, "host", Silent, raising=False)
-    torch.set_num_threads(1)
 
 
 def test_residuals_compute_what_the_old_pack_computed():

@@ -30,7 +30,6 @@ from visionsmith.nodes.relabel import RelabelEdit
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "augmentation" / "diffusion"))
 from tiny import cracked, random_pipeline
 
-torch.set_num_threads(1)
 DIRECT, WHOLE = {"method": "direct"}, {"change": "the whole picture"}
 OWN = {"settings": "own settings", "guidance": 7.5, "cross_replace": 0.4, "self_replace": 0.3, "equaliser": 2.0, "align": "auto", "local_blend": True}  # fmt: skip
 

@@ -11,8 +11,6 @@ from visionsmith.nn_layers import InputError
 from visionsmith.nodes.erase import LoadLaMa, RemoveObject, matched
 from visionsmith.nodes.host import ComfyHost, use_host
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def display(tmp_path, monkeypatch):

@@ -20,8 +20,6 @@ from visionsmith.training.experiment import Experiment, run_experiment
 from visionsmith.training.results import Results
 from visionsmith.training.segmentation.drawn import NOTE, drawn_sample
 
-torch.set_num_threads(1)
-
 
 class Recorder(HeadlessHost):
     """Remembers what was shown, and what room was asked for."""

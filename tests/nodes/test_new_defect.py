@@ -22,7 +22,6 @@ from visionsmith.training.segmentation.folders import from_masks
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "augmentation" / "diffusion"))
 from tiny import cracked, random_pipeline, trained
 
-torch.set_num_threads(1)
 SIDE, GROW, BLEND = 64, 2, 4
 FAST = {"steps": 2, "grow": GROW, "blend": BLEND, "tries": 1}
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -18,7 +18,6 @@ from visionsmith.nodes.host import ComfyHost, use_host
 spec = importlib.util.spec_from_file_location("sam3_files", Path(__file__).parents[1] / "imaging" / "sam3_files.py")
 files = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(files)
-one_thread = files.one_thread
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,6 @@ from visionsmith.nodes.segmentation import (
 )
 from visionsmith.nodes.transforms import TRANSFORMS, Transform
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture
 def display(tmp_path):

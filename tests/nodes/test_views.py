@@ -29,8 +29,6 @@ from visionsmith.training.results import Results, Row
 from visionsmith.training.segmentation.drawn import drawn_sample
 from visionsmith.training.segmentation.pictures import mask_layer, within
 
-torch.set_num_threads(1)
-
 
 class Canvas(HeadlessHost):
     """Has a canvas: saves pictures for panels as ComfyUI's host does."""

@@ -22,14 +22,6 @@ from .conftest import draw_classifier
 SHORT = FitSettings(epochs=1, batch_size=45, metric="accuracy", device="cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def compare(few_digits, **changes):
     """Two networks, two losses and two seeds on few digits."""
     return Experiment(

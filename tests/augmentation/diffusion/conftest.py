@@ -1,7 +1,6 @@
 """Models for the tests of this folder, each loaded once."""
 
 import pytest
-import torch
 
 pytest.importorskip("diffusers", reason="needs the extra diffusion")
 
@@ -9,8 +8,6 @@ from visionsmith.augmentation.diffusion.load import load_model, model_of
 from visionsmith.imaging.stable_diffusion import StableDiffusion
 
 from .tiny import cracked, random_pipeline, trained
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -14,15 +14,6 @@ from visionsmith.training.segmentation.samples import MaskedTensors, pixel_count
 ORIENTATION = 0x0112
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The pictures are tiny: more threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def save(file: Path, values, mode: str | None = None, palette=None, orientation: int = 1, **options) -> Path:
     """Write an array as a picture file; `palette` is a list of colours, `orientation` an EXIF entry."""
     file.parent.mkdir(parents=True, exist_ok=True)
