@@ -102,6 +102,12 @@ class NetworkSummary(io.ComfyNode):
         return io.NodeOutput(image, table, ui=host().preview(image, cls))
 
 
+def _place(path: Path) -> str:
+    """A path below the output folder as Load Network is told it, with that folder's name before it."""
+    output = host().folder("output").resolve()
+    return f"{output.name}/{path.relative_to(output).as_posix()}"
+
+
 class SaveNetwork(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -127,7 +133,7 @@ class SaveNetwork(io.ComfyNode):
     def execute(cls, network: nn.Network, folder: str) -> io.NodeOutput:
         path = writable(folder)
         nn.save_network(network, path)
-        return io.NodeOutput(str(path), ui={"text": [f"saved in {path}"]})
+        return io.NodeOutput(str(path), ui={"text": [f"saved in {_place(path)}"]})
 
 
 class LoadNetwork(io.ComfyNode):
@@ -219,7 +225,7 @@ class ExportNetwork(io.ComfyNode):
     def execute(cls, network: nn.Network, format: str, folder: str) -> io.NodeOutput:
         with gradients():
             file = export_network(network, format, writable(folder))
-        return io.NodeOutput(str(file), ui={"text": [f"exported to {file}"]})
+        return io.NodeOutput(str(file), ui={"text": [f"exported to {_place(file)}"]})
 
 
 NODES: list[type[io.ComfyNode]] = [BuildNetwork, NetworkSummary, SaveNetwork, LoadNetwork, ExportNetwork]
