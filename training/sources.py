@@ -185,7 +185,7 @@ def table(
         standardize: Give every feature mean 0 and deviation 1 over the training rows.
 
     Raises:
-        InputError: A missing column, a cell that is no number (with its row), no rows, or one class only.
+        InputError: A missing column or two of one name, a cell that is no number or names no class (with its row), no rows, or one class only.
     """
     header, rows = _read_csv(file)
     if missing := [name for name in (target, *features) if name not in header]:
@@ -202,6 +202,11 @@ def table(
         targets = torch.tensor([[_number(file, row, line, header.index(target), target)] for line, row in rows])
     else:
         classes = tuple(sorted(set(answers)))
+        if "" in classes:
+            line = rows[answers.index("")][0]
+            raise InputError(
+                f"line {line} of {file.name} has no class in column {target}; write one or remove the line."
+            )
         if len(classes) < 2:
             raise InputError(
                 f"column {target} of {file.name} has one class only ({classes[0]!r}); a classifier needs at least two."
@@ -228,6 +233,8 @@ def _read_csv(file: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         ) from error
     if not rows:
         raise InputError(f"{file.name} has no rows below its header; add some.")
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise InputError(f"{file.name} has two columns called {twice!r}; give each a name of its own.")
     if short := [line for line, row in rows if len(row) != len(header)]:
         raise InputError(f"line {short[0]} of {file.name} does not have the header's {len(header)} cells; correct it.")
     return header, rows

@@ -167,6 +167,8 @@ def test_a_table_becomes_standardized_features(tmp_path):
         ("", "a", "regression", "no rows"),
         ("a,b\n1,2\n1\n", "a", "regression", "line 3 of parts.csv does not have the header's 2 cells"),
         ("a\n1\n", "a", "regression", "no column besides a"),
+        ("a,a,b\n1,2,3\n", "b", "regression", "two columns called 'a'"),
+        ("a,b\n1,x\n2,\n3,y\n", "b", "classification", "line 3 of parts.csv has no class in column b"),
     ],
 )
 def test_a_wrong_table_is_told_with_its_line(tmp_path, text, target, task, words):
