@@ -36,7 +36,7 @@ class CocoMask:
         """The mask, uint8 [height, width]; later objects lie over earlier ones, and the small ones on top."""
         drawn = []
         for number, segmentation in self.objects:
-            code = _runs(segmentation) if isinstance(segmentation, dict) else self._filled(segmentation)
+            code = self._coded(segmentation) if isinstance(segmentation, dict) else self._filled(segmentation)
             drawn.append((int(code[1::2].sum()), number, code))
         result = np.zeros(self.height * self.width, np.uint8)
         for _, number, code in sorted(drawn, key=lambda entry: -entry[0]):
@@ -45,6 +45,13 @@ class CocoMask:
             result[np.repeat(np.arange(len(code)) % 2 == 1, code)] = number
         columns = result.reshape(self.width, self.height)
         return torch.from_numpy(np.ascontiguousarray(columns.T))
+
+    def _coded(self, code: dict[str, Any]) -> np.ndarray:
+        """The run lengths of a code; of another size they may have as many pixels, and would be read askew."""
+        height, width = code.get("size") or (self.height, self.width)
+        if (height, width) != (self.height, self.width):
+            raise ValueError(f"its code is for {width} × {height} pixels, not {self.width} × {self.height}")
+        return _runs(code)
 
     def _filled(self, polygons: list[list[float]]) -> np.ndarray:
         """The run lengths of what lies inside any of the polygons."""

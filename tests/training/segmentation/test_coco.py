@@ -173,6 +173,10 @@ def test_annotations_without_what_they_need(tmp_path, images, entry, words):
         {"size": [5, 5], "counts": counts_of(square(5, 5, (1, 1), 2))},
         {"size": [5, 5], "counts": compressed(square(5, 5, (1, 1), 2))["counts"]},
         {"size": [12, 16], "counts": compressed(square(50, 50))["counts"]},
+        {
+            "size": [16, 12],
+            "counts": compressed(square(16, 12))["counts"],
+        },  # as many pixels, but height and width swapped
         {"size": [12, 16], "counts": "????????"},
         {"size": [12, 16], "counts": "é"},
     ],
