@@ -9,7 +9,7 @@ import { linearTicks, place, scaleFor, short, ticks } from "./scale.mjs";
 
 export const MARGIN = { left: 46, right: 10, top: 6, bottom: 18 };
 const GAP = 18;
-const TICK = 18; // pixels from one to the next, at least
+const TICK = 15; // pixels from one to the next, at least
 const MARKED = 60; // validations that are marked by dots, at most
 
 /** @param {string} name @param {Record<string, string | number>} attributes @param {string} [text] */
@@ -48,7 +48,7 @@ export function panesOf({ lines, behind, view, log, width, height }) {
   const room = height - MARGIN.top - MARGIN.bottom;
   const [first, second] = found;
   if (!second) return first ? [{ ...first, top: MARGIN.top, bottom: MARGIN.top + room }] : [];
-  const split = MARGIN.top + Math.round((room - GAP) * 0.58);
+  const split = MARGIN.top + Math.round((room - GAP) * 0.54);
   return [{ ...first, top: MARGIN.top, bottom: split }, { ...second, top: split + GAP, bottom: MARGIN.top + room }];
 }
 
