@@ -49,6 +49,7 @@
     echo "Visionsmith: there is no ComfyUI in ${comfyui:-$workspace}; name its folder in COMFYUI_PATH" >&2
     exit 2
   fi
+  comfyui="$(cd "$comfyui" && pwd)"
 
   # Where this package is: around this file, among ComfyUI's nodes, or cloned now.
   package=""
