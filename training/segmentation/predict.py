@@ -79,17 +79,21 @@ def predict_masks(
     outputs = max(2, network.spec.output_shape[0])
     classes = network.classes or class_names(outputs)
     found = torch.empty(len(images), len(classes), *images.shape[1:3], dtype=torch.float16)
+    masks = torch.empty(len(images), *images.shape[1:3], dtype=torch.uint8)
     with evaluating(module):
         for index, image in enumerate(images):
             picture = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(2, 0, 1).cpu()
             for top, band in segment(network, module, picture, overlap=overlap, flips=flips, batch_size=batch_size):
-                found[index, :, top : top + band.shape[1]] = band[: len(classes)].half()
+                band, rows = band[: len(classes)], slice(top, top + band.shape[1])
+                found[index, :, rows] = band.half()
+                # Chosen before the rounding, which makes classes equal that differ by 0.0005, and of equal ones the first is taken.
+                masks[index, rows] = chosen_classes(band[None], threshold)[0]
                 if on_picture:
                     on_picture(index, len(images))
             if on_picture:
                 on_picture(index + 1, len(images))
     colors = network.colors or default_colors(len(classes))
-    return Segmentation(classes, colors, chosen_classes(found, threshold), found)
+    return Segmentation(classes, colors, masks, found)
 
 
 def chosen_classes(probabilities: Tensor, threshold: float) -> Tensor:

@@ -50,6 +50,18 @@ def test_every_pixel_gets_its_most_probable_class(network):
     torch.testing.assert_close(found.probabilities.float().sum(1), torch.ones(2, 40, 50), atol=2e-3, rtol=0)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.50005])
+def test_a_class_that_leads_by_less_than_is_kept_of_probabilities_is_chosen(network, threshold):
+    class Nearly(torch.nn.Module):
+        def forward(self, x):
+            return torch.stack((x[:, 0] * 0, x[:, 0] * 0 + 4e-4, x[:, 0] * 0 - 20), 1)  # 0.4999 and 0.5001
+
+    found = predict_masks(replace(network, module=Nearly()), pictures(), threshold=threshold)
+
+    assert (found.probabilities[0, 0] == found.probabilities[0, 1]).all()
+    assert (found.masks == 1).all()
+
+
 @pytest.mark.parametrize("height, width", [(1, 1), (5, 100), (100, 5), (33, 31)])
 @pytest.mark.parametrize("fit", ["tile", "stretch", "pad"])
 def test_masks_have_the_pictures_size(network, height, width, fit):
