@@ -35,7 +35,9 @@ TECHNICAL = re.compile(
     r"\bcase $|\b(?:class(?:Name|List)?|style|cssText|font|d|gesture|querySelector(?:All)?|closest|matches|animation)[\"\s]*[:=(]\s*$"
 )
 """What stands before a text for the browser: names of classes, styles, selectors, paths."""
-UNSEEN = re.compile(r"^(?:Visionsmith|ComfyUI)$|visionsmith-|^pi pi-|minmax\(|^aria-\w+$|^A mask of .* labels\.$|^A row was drawn")
+UNSEEN = re.compile(
+    r"^(?:Visionsmith|ComfyUI)$|visionsmith-|^pi pi-|minmax\(|^aria-\w+$|^A mask of .* labels\.$|^A row was drawn"
+)
 """Names of classes, icons, styles and attributes; and what only a mistake of ours could say."""
 PROSE = re.compile(r"[A-Za-z]{2,}[,.;:]? (?:[a-z]{2,}|a)\b")
 WORD = re.compile(r"[A-Za-z]{2,}")
