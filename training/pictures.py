@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .run import Epoch
 
 TILE, CAPTION, GAP = 112, 20, 6
+NUMBERED, BARS = 30, 60  # classes; of more, pictures grow no further, and not every one is named
 PAPER, INK, GOOD, BAD = "#16181c", "#e8eaed", "#5ec27a", "#f07a6a"
 
 
@@ -82,14 +83,17 @@ def to_pil(picture: Tensor) -> Image.Image:
 
 def confusion_picture(matrix: Tensor, classes: Sequence[str], as_shares: bool = False) -> Image.Image:
     """The confusion matrix (rows: true class, columns: predicted) with each row's shares as colour, and its counts (or shares) as text."""
-    figure, axes = curve_figure(max(4.5, 1.6 + 0.5 * len(classes)), max(4.0, 1.2 + 0.5 * len(classes)))
+    side = 0.5 * min(len(classes), NUMBERED)  # inches
+    figure, axes = curve_figure(max(4.5, 1.6 + side), max(4.0, 1.2 + side))
     shares = (matrix / matrix.sum(1, keepdim=True).clamp(min=1)).numpy()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(classes)), classes, rotation=45, ha="right")
-    axes.set_yticks(range(len(classes)), classes)
+    named = _named(classes, 2 * NUMBERED)
+    size = 10 if len(classes) <= NUMBERED else 6
+    axes.set_xticks(named, [classes[i] for i in named], rotation=45, ha="right", fontsize=size)
+    axes.set_yticks(named, [classes[i] for i in named], fontsize=size)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    if len(classes) <= 30:
+    if len(classes) <= NUMBERED:
         for row, line in enumerate(matrix.tolist()):
             for column, count in enumerate(line):
                 text = f"{100 * shares[row, column]:.1f} %" if as_shares else str(int(count))
@@ -105,21 +109,28 @@ def confusion_picture(matrix: Tensor, classes: Sequence[str], as_shares: bool = 
     return render(figure)
 
 
+def _named(classes: Sequence[str], most: int) -> range:
+    """The classes whose names there is room for, evenly spread: at most `most`."""
+    return range(0, len(classes), -(-len(classes) // most))
+
+
 def balance_picture(
     classes: Sequence[str], shares: Sequence[float], unit: str, colors: Sequence[tuple[int, int, int]] = ()
 ) -> Image.Image:
     """The share of each class as bars on a logarithmic scale, with the share as text."""
-    figure, axes = curve_figure(7.0, max(2.2, 1.2 + 0.42 * len(classes)))
+    figure, axes = curve_figure(7.0, max(2.2, 1.2 + 0.42 * min(len(classes), BARS)))
     painted = [tuple(v / 255 for v in color) for color in colors] or ["#3566b8"] * len(classes)
     painted = ["#8a8f98" if isinstance(color, tuple) and sum(color) < 0.2 else color for color in painted]
     lowest = min([share for share in shares if share > 0], default=1.0)
     axes.barh(range(len(classes)), shares, color=painted)
     axes.set_xscale("log")
     axes.set_xlim(lowest / 3, 6)
-    axes.set_yticks(range(len(classes)), classes)
+    named = _named(classes, BARS)
+    axes.set_yticks(named, [classes[i] for i in named])
     axes.invert_yaxis()
     axes.set_xlabel(f"share of the training {unit}")
-    for row, share in enumerate(shares):
+    for row in named:
+        share = shares[row]
         axes.text(max(share, lowest / 3) * 1.1, row, f"{share:.3%}" if share else "none", va="center", fontsize=9)
     return render(figure)
 

@@ -8,7 +8,7 @@ from visionsmith.nn_layers import InputError
 from visionsmith.training import Loss, activations, evaluate, predict
 from visionsmith.training.evaluate import trained
 from visionsmith.training.loader import prepare_for
-from visionsmith.training.pictures import confusion_picture, grid, maps_picture, scatter_picture
+from visionsmith.training.pictures import balance_picture, confusion_picture, grid, maps_picture, scatter_picture
 
 
 @pytest.fixture
@@ -101,3 +101,10 @@ def test_a_network_of_another_kind_is_refused_in_words(digits):
     maps = nn.build_network((nn.apply(nn.Conv(10), picture),), "maps")
     with pytest.raises(InputError, match="maps gives 10 × 8 × 8, but classification needs one row of numbers"):
         evaluate(maps, digits)
+
+
+def test_pictures_of_very_many_classes_stay_small():
+    names = [f"class {i}" for i in range(1000)]
+
+    assert max(confusion_picture(torch.eye(1000).long(), names).size) < 4000
+    assert max(balance_picture(names, [0.001] * 1000, "samples").size) < 4000
