@@ -62,13 +62,26 @@ def write_examples(base: Path, downloads: Path) -> None:
     ImageDraw.Draw(alpha).ellipse(COIN, fill=0)
     coins.putalpha(alpha)
     coins.save(base / "input" / "painted.png")
-    for file in ("checkpoints/v1-5-pruned-emaonly-fp16.safetensors", "loras/my-lora.safetensors"):
-        (base / "models" / file).parent.mkdir(exist_ok=True)
-        (base / "models" / file).touch()
+    for name in model_names():
+        for kind in ("checkpoints", "loras", "sam3", "lama", "vae"):
+            (base / "models" / kind).mkdir(exist_ok=True)
+            (base / "models" / kind / name).touch()
     u2netp = model_files.u2netp(downloads)
     if u2netp:
         (base / "models" / "rembg").mkdir()
         u2netp.rename(base / "models" / "rembg" / "u2netp.onnx")
+
+
+def model_names() -> set[str]:
+    """The files of models that workflows name; where one is missing, ComfyUI marks the node red."""
+    texts = [
+        str(value)
+        for file in (comfy.REPOSITORY / "workflows").glob("*.json")
+        for node in json.loads(file.read_text())["nodes"]
+        for value in node.get("widgets_values") or ()
+    ]
+    endings = (".safetensors", ".pt", ".ckpt", ".pth")
+    return {Path(text).name for text in texts if text.endswith(endings) and len(text) < 200}
 
 
 def write_thumbnail(page: Page, file: Path) -> None:
