@@ -52,6 +52,9 @@ class HeadlessHost:
     def serve(self, path: str, handler: Any) -> None:
         """Nobody asks for routes here."""
 
+    def renew_modules(self) -> None:
+        """No browser reads modules here."""
+
     def node_types(self) -> set[str]:
         from . import core_nodes
 

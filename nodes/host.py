@@ -22,6 +22,7 @@ from ..nn_layers.errors import InputError
 
 UPDATES_PER_SECOND = 10
 BACKDROP_SIDE, PREVIEW_SIDE = 1280, 512
+WEB = Path(__file__).resolve().parents[1] / "web"
 
 
 class Host(Protocol):
@@ -49,6 +50,10 @@ class Host(Protocol):
 
     def serve(self, path: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
         """Let `handler` (aiohttp: request to response) answer what is posted to `path`."""
+        ...
+
+    def renew_modules(self) -> None:
+        """Let browsers ask whether an ES module of ours has changed, so that no page mixes old and new ones after an update."""
         ...
 
     def node_types(self) -> set[str]:
@@ -132,6 +137,18 @@ class ComfyHost:
         from server import PromptServer
 
         PromptServer.instance.routes.post(path)(handler)
+
+    def renew_modules(self) -> None:
+        from nodes import EXTENSION_WEB_DIRS
+        from server import PromptServer
+
+        async def renew(request: Any, response: Any) -> None:  # ComfyUI itself does so for .js and .css only
+            path = request.path.removeprefix("/extensions/")
+            folder = EXTENSION_WEB_DIRS.get(path.partition("/")[0])
+            if path.endswith(".mjs") and folder and Path(folder).resolve() == WEB:
+                response.headers.setdefault("Cache-Control", "no-cache")
+
+        PromptServer.instance.app.on_response_prepare.append(renew)
 
     def node_types(self) -> set[str]:
         from nodes import NODE_CLASS_MAPPINGS  # ComfyUI's own module of that name

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import time
+import urllib.request
 
 import numpy as np
 import pytest
@@ -49,6 +50,15 @@ def test_templates_are_listed(server):
     listed = server.get("/api/workflow_templates")
 
     assert set(NAMES) <= {name for names in listed.values() for name in names}
+
+
+def test_an_update_reaches_every_module_of_the_page(server):
+    """Modules that a browser keeps from before an update would be mixed with new ones."""
+    entries = [path for path in server.get("/extensions") if path.endswith("/train_chart.js")]
+
+    for path in (*entries, entries[0].replace("train_chart.js", "chart/chart.mjs")):
+        with urllib.request.urlopen(f"{server.url}{path}", timeout=60) as answer:
+            assert answer.headers["Cache-Control"] in ("no-store", "no-cache"), path
 
 
 @pytest.mark.parametrize("name", TRAINING)
