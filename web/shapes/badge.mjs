@@ -77,9 +77,13 @@ function makeBadge(node, first) {
       /** At the left above the title; in a row of its own where the other badges leave too little room. @param {any} ctx @param {number} _ @param {number} y */
       value(ctx, _, y) {
         if (!badge.words) return;
-        const others = node.badges.map((/** @type {any} */ one) => (typeof one === "function" ? one() : one)).filter((/** @type {any} */ one) => !one.say);
-        const texts = others.map((/** @type {any} */ one) => one.text).join("\n");
+        let texts = "";
+        for (const one of node.badges) {
+          const other = typeof one === "function" ? one() : one;
+          if (!other.say) texts += `${other.text}\n`;
+        }
         if (beside.texts !== texts) {
+          const others = node.badges.map((/** @type {any} */ one) => (typeof one === "function" ? one() : one)).filter((/** @type {any} */ one) => !one.say);
           beside = { texts, width: others.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.getWidth(ctx) + GAP, GAP) };
         }
         // ComfyUI's buttons lie over the second row of a selected node, so there the words are cut to what the first has left
@@ -90,7 +94,7 @@ function makeBadge(node, first) {
         }
         const { width } = fitted;
         const row = width + beside.width > node.width && !node.selected ? y - badge.height - GAP - 2 : y;
-        const { fillStyle, font, textAlign, textBaseline } = ctx;
+        ctx.save();
         ctx.fillStyle = badge.bgColor;
         ctx.beginPath();
         ctx.roundRect(0, row, width, badge.height, badge.cornerRadius);
@@ -100,8 +104,8 @@ function makeBadge(node, first) {
         ctx.textAlign = "left";
         ctx.textBaseline = "middle";
         ctx.fillText(fitted.drawn, badge.padding, row + badge.height / 2 + 1);
-        Object.assign(ctx, { fillStyle, font, textAlign, textBaseline });
-        badge._boundingRect.splice(0, 4, 0, row, width, badge.height);
+        ctx.restore();
+        Object.assign(badge._boundingRect, [0, row, width, badge.height]);
       },
     },
   });
