@@ -139,8 +139,9 @@ class ComfyHost:
         PromptServer.instance.routes.post(path)(handler)
 
     def renew_modules(self) -> None:
-        from nodes import EXTENSION_WEB_DIRS
         from server import PromptServer
+
+        from nodes import EXTENSION_WEB_DIRS
 
         async def renew(request: Any, response: Any) -> None:  # ComfyUI itself does so for .js and .css only
             path = request.path.removeprefix("/extensions/")
