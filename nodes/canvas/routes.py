@@ -56,9 +56,9 @@ _asked = 0
 
 def register() -> None:
     """Tell the host every route, and that our modules may change."""
-    host().renew_modules()
     for path, (answer, limit) in ROUTES.items():
         host().serve(path, handler(answer, limit, at_once=path in AT_ONCE))
+    host().renew_modules()
 
 
 def handler(answer: Callable[[Any], Any], limit: int, *, at_once: bool = False) -> Callable[[Any], Awaitable[Any]]:
