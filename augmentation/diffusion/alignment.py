@@ -90,7 +90,7 @@ def refined(source: Sequence[int], target: Sequence[int]) -> Alignment:
         else:
             mapper[partner, position] = 1
             answered.add(partner)
-    _pad(mapper, len(source), len(target))
+    _pad(mapper, max(len(source), len(target)), len(target))  # by position, except behind a longer source
     changed = tuple(place for place in range(1, len(target) - 1) if pairs.get(place) is None or source[pairs[place]] != target[place])  # fmt: skip
     gone = tuple(place for place in range(1, len(source) - 1) if place not in answered)
     return Alignment(mapper, own, changed, gone)
@@ -99,7 +99,7 @@ def refined(source: Sequence[int], target: Sequence[int]) -> Alignment:
 def _pad(mapper: torch.Tensor, old: int, new: int) -> None:
     """What stands behind the words answers to what stands behind the words, counted from `old` in the source and from `new` in the target.
 
-    By position, as the authors' code has it, the end token and the last words of a longer source would count twice.
+    By position alone, as the authors' code has it, the end token of a longer source would count twice, and its last words as padding.
     """
     for position in range(new, LENGTH):
         mapper[min(position - new + old, LENGTH - 1), position] = 1
