@@ -1,4 +1,4 @@
-"""Converted workflows are laid out: no node lies on another, wires go from left to right, groups keep their nodes."""
+"""Converted workflows: nodes stay about where they were, none lies on another, wires go from left to right, groups keep their nodes."""
 
 import json
 import random
@@ -71,11 +71,27 @@ def test_no_node_lies_on_another_and_wires_go_right(name):
         assert found[source][2] < found[target][0]
 
 
-def test_the_drawing_begins_where_it_began_and_is_the_same_each_time():
-    old = opened("residual")
-    first, again = (convert(json.loads(json.dumps(old)))[0] for _ in range(2))
-    assert first == again
-    assert (min(one["pos"][0] for one in first["nodes"]), min(one["pos"][1] for one in first["nodes"])) == (0, -10)
+def test_nodes_stay_where_they_were_as_far_as_there_is_room():
+    old = as_canvas(residual())
+    places = {entry["id"]: [500 * entry["id"], 300 * (entry["id"] % 3)] for entry in old["nodes"]}
+    for entry in old["nodes"]:
+        entry["pos"] = places[entry["id"]]
+    canvas, _ = convert(json.loads(json.dumps(old)))
+    assert canvas == convert(old)[0]
+
+    found = {one["id"]: one["pos"] for one in canvas["nodes"]}
+    kept = [id for id in places if id in found]
+    assert len(kept) >= 6 and overlapping(rooms(canvas)) == []
+    assert found[kept[0]][1] == places[kept[0]][1]
+    for one, other in combinations(kept, 2):  # what was left or above by much still is
+        assert (found[one][0] < found[other][0]) == (places[one][0] < places[other][0])
+    moved = [id for id in kept if found[id][1] != places[id][1]]
+    assert len(moved) <= len(kept) // 3, moved
+
+
+def test_a_wire_that_went_back_still_does():
+    boxes = [Box(1, (0, 0), (270, 100)), Box(2, (400, 0), (270, 100), [1]), Box(3, (0, 400), (270, 100), [2])]
+    assert lay_out(boxes) == {1: (0, 0), 2: (400, 0), 3: (0, 400)}
 
 
 def test_a_group_goes_round_its_nodes_or_is_told_of():
@@ -102,10 +118,15 @@ def test_any_drawing_has_room_and_long_ones_are_quick():
     chance = random.Random(0)
     for count in (1, 2, 30, 200):
         boxes = [
-            Box(i, (chance.uniform(0, 99), chance.uniform(0, 99)), (chance.uniform(50, 400), chance.uniform(30, 700)), [chance.randrange(i) for _ in range(chance.randrange(4)) if i])
+            Box(i, (chance.uniform(0, 99), chance.uniform(0, 99)), (chance.uniform(50, 400), chance.uniform(30, 700)), [chance.randrange(i) for _ in range(chance.randrange(4)) if i], chance.random() < 0.3)
             for i in range(count)
         ]  # fmt: skip
-        wires = [(source, box.id) for box in boxes for source in box.reads]
+        wires = [
+            (source, box.id)
+            for box in boxes
+            for source in box.reads
+            if box.made or boxes[source].made or boxes[source].was < box.was
+        ]
         places = lay_out(boxes)
         found = {box.id: (*places[box.id], places[box.id][0] + box.size[0], places[box.id][1] + box.size[1] + BELOW - 1) for box in boxes}  # fmt: skip
         assert overlapping(found) == []

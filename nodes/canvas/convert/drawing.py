@@ -144,7 +144,7 @@ class Drawing:
         order = {id: number for number, id in enumerate(self.old.nodes)}
         nodes.sort(key=lambda node: order.get(node["id"], len(order)))
         links = _connect({node["id"]: node for node in nodes}, wires)
-        groups, lost = place(nodes, wires, old.get("groups") or [])
+        groups, lost = place(nodes, wires, old.get("groups") or [], self.made.keys() - self.old.nodes.keys())
         for title in lost:
             self.told[f"The group {title} is left out: its nodes lie among others now."] = None
         extra = {k: v for k, v in (old.get("extra") or {}).items() if k not in ("reroutes", "linkExtensions")}

@@ -1,4 +1,4 @@
-"""How large nodes are, and the groups around them, when a converted workflow is laid out anew."""
+"""How large the nodes of a converted workflow are, their places, and the groups around them."""
 
 from __future__ import annotations
 
@@ -29,16 +29,28 @@ def size_of(type: str, slots: int, widgets: int) -> tuple[int, int]:
 
 
 def place(
-    nodes: list[dict[str, Any]], wires: dict[Id, dict[str, Port]], groups: list[Any]
+    nodes: list[dict[str, Any]], wires: dict[Id, dict[str, Port]], groups: list[Any], made: set[Id]
 ) -> tuple[list[Any], list[str]]:
-    """Lay the nodes out; the groups that still have their nodes for themselves, and the titles of those that have not."""
+    """Make room for the nodes; the groups that still have their nodes for themselves, and the titles of those that have not.
+
+    Args:
+        made: Nodes that the old drawing did not have.
+    """
     inside = {number: _inside(nodes, group) for number, group in enumerate(groups)}
     boxes = []
     for node in nodes:
         width, height = node["size"] = [*pair(node.get("size"))]
         least = PICTURES.get(node["type"], (140, 30))
         reads = [port[0] for port in wires.get(node["id"], {}).values()]
-        boxes.append(Box(node["id"], pair(node.get("pos")), (max(width, least[0]), max(height, least[1])), reads))
+        boxes.append(
+            Box(
+                node["id"],
+                pair(node.get("pos")),
+                (max(width, least[0]), max(height, least[1])),
+                reads,
+                node["id"] in made,
+            )
+        )
     places = lay_out(boxes)
     rooms = {box.id: (*places[box.id], *box.size) for box in boxes}
     for node in nodes:
