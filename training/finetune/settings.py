@@ -197,7 +197,7 @@ def check(settings: FinetuneSettings, concepts: Concepts, channels: int) -> list
         )
     if settings.prior_weight and not any(concept.class_prompt for concept in concepts.concepts):
         raise InputError(
-            "prior_weight is above 0, but no concept has a class prompt; give one, such as: a photo of a zipper, or set prior_weight to 0."
+            "prior_weight is above 0, but no concept has a class prompt; give one in Concept Dataset, such as: a photo of a zipper, or set prior_weight to 0."
         )
     warnings = list(concepts.notes)
     if settings.every_concept and concepts.buckets:
