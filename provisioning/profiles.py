@@ -79,4 +79,6 @@ def _files(comfyui: Path, place: str) -> list[Path]:
     """The files of a place: an absolute path, or a pattern below ComfyUI's folder."""
     if Path(place).is_absolute():
         return [Path(place)] if Path(place).is_file() else []
-    return sorted(comfyui.glob(place))
+    return sorted(
+        path for path in comfyui.glob(place) if path.is_file()
+    )  # links of a copied environment may lead nowhere

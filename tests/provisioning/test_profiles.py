@@ -27,3 +27,12 @@ def test_the_python_of_comfyui(tmp_path, profile, there, found):
 
     assert python == (str(folder / found / "bin" / "python") if found else sys.executable)
     assert machine(profile, str(folder), "/my/python", environment={}).python == "/my/python"
+
+
+def test_an_environment_whose_python_is_gone_is_passed_over(tmp_path):
+    for name in (".venv-cu128", ".venv"):
+        (tmp_path / name / "bin").mkdir(parents=True)
+    (tmp_path / ".venv-cu128/bin/python").symlink_to(tmp_path / "gone")
+    (tmp_path / ".venv/bin/python").touch()
+
+    assert machine("runpod", str(tmp_path), environment={}).python == str(tmp_path.resolve() / ".venv/bin/python")
