@@ -114,6 +114,14 @@ def test_a_group_goes_round_its_nodes_or_is_told_of():
     ]
 
 
+def test_a_node_of_any_width_is_laid_out_at_once():
+    old = opened("residual")
+    old["nodes"][-1]["size"] = [1e12, 1e12]
+    start = time.process_time()
+    convert(old)
+    assert time.process_time() - start < 5
+
+
 def test_any_drawing_has_room_and_long_ones_are_quick():
     chance = random.Random(0)
     for count in (1, 2, 30, 200):

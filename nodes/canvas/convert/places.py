@@ -18,6 +18,8 @@ INSIDE = {
 """Width, and how high what is drawn in a node is: charts and tables."""
 PICTURES = {"LoadImage": (290, 360), "LoadImageMask": (290, 370), "PreviewImage": (290, 360), "SaveImage": (290, 400)}
 """Room for ComfyUI's own nodes with the picture that they show."""
+MOST = 10_000
+"""A node that says it is larger is taken for this large: a stranger's file must not make the server count the pixels of any width."""
 FRAME, HEADING = 30, 80
 """Between a group's frame and its nodes; above them, where their titles and badges are too."""
 
@@ -46,7 +48,7 @@ def place(
             Box(
                 node["id"],
                 pair(node.get("pos")),
-                (max(width, least[0]), max(height, least[1])),
+                (min(max(width, least[0]), MOST), min(max(height, least[1]), MOST)),
                 reads,
                 node["id"] in made,
             )
