@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -229,14 +230,19 @@ def _listed(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]] | None:
 
 
 def _by_name(folder: Path, pairs: list[Pair]) -> dict[str, list[Pair]]:
-    """The pictures that a name may mean: a path from any folder on, with or without its ending."""
+    """The pictures that a name may mean: a path from any folder on, with or without its ending; a whole one means its picture only."""
     by_name: dict[str, list[Pair]] = defaultdict(list)
+    whole: dict[str, list[Pair]] = defaultdict(list)
+    root = os.path.commonpath([pair[0].parent for pair in pairs]) if pairs else folder
     for pair in pairs:
         *above, name = pair[0].relative_to(folder).parts
         for start in range(len(above) + 1):
             for end in {name, pair[0].stem}:
                 by_name["/".join((*above[start:], end))].append(pair)
-    return by_name
+        path = pair[0].relative_to(root)
+        for name in {path.as_posix(), path.with_suffix("").as_posix()}:
+            whole[name].append(pair)
+    return {**by_name, **whole}
 
 
 def _lines(file: Path) -> list[str]:
@@ -248,9 +254,19 @@ def _lines(file: Path) -> list[str]:
 
 def _readings(line: str) -> list[str]:
     """What a line of a list may mean: a name with or without its ending, or a path and (as some lists have it) that of its mask."""
-    paths = [PurePosixPath(text.replace("\\", "/")) for text in (line, line.split()[0])]
-    parts = [path.parts[start:] for path in paths for start in range(len(path.parts))]
-    return ["/".join((*above, end)) for *above, name in parts for end in (name, PurePosixPath(name).stem)]
+    whole, first = map(_tails, (line, line.split()[0]))
+    spaced = [text for text in whole if len(text.split()) > 1]  # the rest may be the mask's name, so that it comes last
+    return [*spaced, *first, *whole]
+
+
+def _tails(path: str) -> list[str]:
+    """A path from each of its folders on, with and without its ending."""
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return [
+        "/".join((*parts[start:-1], end))
+        for start in range(len(parts))
+        for end in (parts[-1], PurePosixPath(parts[-1]).stem)
+    ]
 
 
 def _settle_missing(split: str, pairs: list[Pair], missing: str, notes: list[str]) -> list[Pair]:

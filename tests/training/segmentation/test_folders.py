@@ -17,6 +17,11 @@ def names(dataset) -> dict[str, list[str]]:
     }
 
 
+def parents(folder):
+    """The folders of each split's files."""
+    return [[path.parent.name for path in samples.paths] for samples in masked_folder(folder).splits.values()]
+
+
 def whole(folder, **settings):
     """Everything as one split."""
     return masked_folder(folder, val=0, test=0, **settings)
@@ -117,16 +122,17 @@ def test_lists_tell_pictures_of_one_name_apart_by_their_folder(tmp_path):
     (tmp_path / "val.txt").write_text("some/where/images/right/a.png masks/right/a.png\nimages\\left\\b.png\n")
 
     assert names(masked_folder(tmp_path)) == {"train": ["a", "b"], "val": ["a", "b"]}
-    splits = masked_folder(tmp_path).splits
-    assert [[path.parent.name for path in splits[name].paths] for name in splits] == [
-        ["left", "right"],
-        ["right", "left"],
-    ]
+    assert parents(tmp_path) == [["left", "right"], ["right", "left"]]
+
+    (tmp_path / "val.txt").write_text("left/a.png masks/b.png\n")  # what stands behind it names no picture
+    assert names(masked_folder(tmp_path))["val"] == ["a"] and parents(tmp_path)[1] == ["left"]
 
     (tmp_path / "val.txt").write_text("a\n")
-    assert "val.txt names a, and that may be left/a.png, right/a.png; write the path" in sentence(
-        masked_folder, tmp_path
-    )
+    told = sentence(masked_folder, tmp_path)
+    assert "val.txt names a, and that may be left/a.png, right/a.png; write the path" in told
+
+    make_folder(tmp_path, "a")  # a whole path means that picture only
+    assert parents(tmp_path)[1] == ["images"]
 
 
 def test_lists_that_name_nothing(tmp_path):
