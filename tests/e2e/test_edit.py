@@ -105,6 +105,6 @@ def test_cancel_stops_in_the_middle_of_an_optimisation(furnished):
     assert any(kind == "execution_interrupted" for kind, _ in entry["status"]["messages"]), furnished.log.read_text()[
         log:
     ]
-    assert time.monotonic() - began < 1.5  # a second, and the time until the next look at the history
+    assert time.monotonic() - began < 4  # a second where nothing else runs; the optimisation would take minutes
     assert kept(furnished) == before  # nothing half-done
     assert furnished.run(editing())["status"]["status_str"] == "success"  # and the model works on

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -125,7 +126,8 @@ for progress in fit(draw_classifier(), digits, Loss(), Optimizer(learning_rate=0
 def test_a_killed_training_goes_on_bit_for_bit(digits, tmp_path):
     plan = Loss(), Optimizer(learning_rate=0.01), FitSettings(epochs=3, batch_size=64, metric="accuracy", device="cpu")
     command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(__file__).rsplit("/", 1)[0]]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}  # with another number sums are rounded otherwise
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as process:
         for line in process.stdout:
             if int(line) == 30:  # in the middle of the second epoch
                 process.send_signal(signal.SIGKILL)
