@@ -290,14 +290,15 @@ def readable(path: str) -> Path:
     if found is None:
         raise InputError(
             f"{path} does not exist below the input, output or models folder; check its name or put it there"
-            f"{_offered(allowed)}."
+            f"{_offered(allowed, roots)}."
         )
     return found
 
 
-def _offered(missing: list[Path], most: int = 8) -> str:
-    """What there is in the place of a missing path, in brackets: the names beside it, folders first."""
-    parent = next((path.parent for path in missing if path.parent.is_dir()), None)
+def _offered(missing: list[Path], roots: list[Path], most: int = 8) -> str:
+    """What there is in the place of a missing path, in brackets: the names beside it, folders first. Nothing outside of `roots` is told."""
+    parents = [path.parent for path in missing if any(path.parent.is_relative_to(root) for root in roots)]
+    parent = next((parent for parent in parents if parent.is_dir() and os.access(parent, os.R_OK)), None)
     names = [entry for entry in parent.iterdir() if not entry.name.startswith(".")] if parent else []
     names = [entry.name for entry in sorted(names, key=lambda entry: (not entry.is_dir(), entry.name.lower()))]
     if not names:

@@ -35,6 +35,12 @@ def test_ways_out_are_closed(folders, path):
         readable(path)
 
 
+def test_a_missing_folder_that_was_allowed_tells_nothing_of_what_lies_beside_it(folders, monkeypatch):
+    monkeypatch.setenv("VISIONSMITH_DATA_ROOTS", str(folders / "gone"))
+    with pytest.raises(InputError, match=r"put it there\.$"):
+        readable(str(folders / "gone"))
+
+
 @pytest.mark.parametrize(("path", "words"), [("", "is empty"), ("nothing", "does not exist")])
 def test_paths_that_lead_nowhere(folders, path, words):
     with pytest.raises(InputError, match=words):
