@@ -110,7 +110,7 @@ def test_a_group_goes_round_its_nodes_or_is_told_of():
     within = {id for id, one in found.items() if left < one[0] and top < one[1] and one[2] < left + width and one[3] < top + height}  # fmt: skip
     assert group["title"] == "head" and group["color"] == "#88A" and within == {9, 10, 11}
     assert [note for note in notes if "group" in note] == [
-        f"The group {title} is left out: its nodes lie among others now." for title in ("ends", "nothing")
+        f"The group {title} is left out: no frame goes round its nodes alone." for title in ("ends", "nothing")
     ]
 
 

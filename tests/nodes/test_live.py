@@ -191,7 +191,7 @@ def test_ten_thousand_steps_a_second_make_few_and_small_events(tmp_path):
                 live.update(
                     progress(step, Epoch(step, step, 0.1, 0.2, math.nan, 0.1, 0.0))
                 )  # each step is an epoch, too
-        assert step > 1_000
+        assert step > 200  # far above four events, on a starved machine as well
         assert len(host.events) <= 4 and len(host.bars) <= 4
         assert max(len(json.dumps(event)) for event in host.events) < 5_000
         assert len(live.chart()["points"]) <= 2 * charts.MOST_POINTS

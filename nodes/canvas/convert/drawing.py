@@ -146,7 +146,7 @@ class Drawing:
         links = _connect({node["id"]: node for node in nodes}, wires)
         groups, lost = place(nodes, wires, old.get("groups") or [], self.made.keys() - self.old.nodes.keys())
         for title in lost:
-            self.told[f"The group {title} is left out: its nodes lie among others now."] = None
+            self.told[f"The group {title} is left out: no frame goes round its nodes alone."] = None
         extra = {k: v for k, v in (old.get("extra") or {}).items() if k not in ("reroutes", "linkExtensions")}
         rest = {k: v for k, v in old.items() if k not in ("floatingLinks", "reroutes", "state")}
         counts = {"last_node_id": self._last, "last_link_id": len(links)}
