@@ -16,7 +16,7 @@ function tell({ node_type: type, exception_type: kind, exception_message: messag
   app.extensionManager.toast.add(toast);
 }
 
-/** Another run may mend it. */
+/** What a person runs next may mend it; what waited in the queue already does not. */
 function forget() {
   for (const toast of shown) app.extensionManager.toast.remove(toast);
   shown = [];
@@ -26,7 +26,7 @@ app.registerExtension({
   name: "visionsmith.errors",
 
   setup() {
-    api.addEventListener("execution_start", forget);
+    api.addEventListener("promptQueued", forget);
     api.addEventListener("execution_error", ({ detail }) => tell(detail ?? {}));
   },
 });

@@ -1,5 +1,6 @@
 /** What we say to a person outside of nodes: a line with buttons that waits, and a list to read. */
 
+import { copy } from "./views/dom.mjs";
 import { t } from "./words/text.mjs";
 
 /** @typedef {{label: string, main?: boolean, action: () => void}} Action */
@@ -49,12 +50,11 @@ export function showNotes(title, notes) {
   for (const note of notes) list.append(Object.assign(document.createElement("li"), { textContent: note }));
   const actions = document.createElement("div");
   actions.className = "visionsmith-actions";
-  const copy = Object.assign(document.createElement("button"), { type: "button", textContent: t("Copy the list") });
-  copy.addEventListener("click", async () => {
-    await navigator.clipboard?.writeText(notes.map((note) => `- ${note}`).join("\n"));
-    copy.textContent = t("Copied");
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: t("Copy the list") });
+  button.addEventListener("click", async () => {
+    if (await copy(notes.map((note) => `- ${note}`).join("\n"), dialog)) button.textContent = t("Copied");
   });
-  actions.append(copy, actionButton({ label: t("Close"), main: true, action: () => {} }, () => dialog.close()));
+  actions.append(button, actionButton({ label: t("Close"), main: true, action: () => {} }, () => dialog.close()));
   dialog.append(heading, introduction, list, actions);
   dialog.addEventListener("keydown", (event) => event.stopPropagation());
   dialog.addEventListener("close", () => dialog.remove());

@@ -73,11 +73,10 @@ async function wish(path, wishes) {
 /** @param {any} node @returns {Promise<boolean>} whether the server heard */
 const stop = (node) => wish("charts/stop", namesOf(node).map((name) => ({ workflow: workflow(), node: name })));
 
-/** @param {any} node @returns {Promise<boolean>} whether the server heard */
+/** @param {any} node @returns {Promise<boolean>} whether it will go on */
 async function goOn(node) {
   const heard = await wish("charts/go-on", namesOf(node).map((name) => ({ node: name })));
-  if (heard) await app.queuePrompt(0, 1);
-  return heard;
+  return heard && (await app.queuePrompt(0, 1)) !== false; // a prompt that was refused can be sent again
 }
 
 /** What a node says in words stands in its chart; beside it, it would only make the node taller when it ends. */

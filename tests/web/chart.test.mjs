@@ -111,3 +111,11 @@ test("an event finds its node, also inside of subgraphs that are used twice", ()
   assert.deepEqual([...placesOf(root, (node) => node.comfyClass === "T").keys()], ["12:5", "13:5", "7"]);
   assert.equal(placesOf(undefined, () => true).size, 0);
 });
+
+test("values that differ by rounding only have an axis", () => {
+  for (const log of [false, true]) {
+    const found = ticks(scaleFor([1, 0.9999999999999999], log), 6);
+    assert.ok(found.length >= 1 && found.length < 20);
+  }
+  assert.deepEqual(scaleFor([0, 0], false), { low: -0.1, high: 0.1, log: false });
+});

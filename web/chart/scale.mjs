@@ -3,6 +3,8 @@ import { whole } from "../words/text.mjs";
 
 /** @typedef {{low: number, high: number, log: boolean}} Scale */
 
+const FLAT = 1e-9; // a spread, as a part of the values, that is one of rounding only
+
 /**
  * The scale that shows every value; a flat line gets room above and below. On a logarithmic one, values from 0 down are left out.
  * @param {number[]} values @param {boolean} log @returns {Scale | null}
@@ -15,7 +17,7 @@ export function scaleFor(values, log) {
     high = Math.max(high, value);
   }
   if (low > high) return null;
-  if (low === high) return log ? { low: low / 2, high: high * 2, log } : { low: low - (Math.abs(low) || 1) / 10, high: high + (Math.abs(high) || 1) / 10, log };
+  if (high - low <= FLAT * Math.max(Math.abs(low), Math.abs(high))) return log ? { low: low / 2, high: high * 2, log } : { low: low - (Math.abs(low) || 1) / 10, high: high + (Math.abs(high) || 1) / 10, log };
   return { low, high, log };
 }
 

@@ -7,7 +7,7 @@ import { meaningOf } from "./keys.mjs";
 import { IGNORE } from "./mask.mjs";
 import { helpPage, Palette, PictureList } from "./panels.mjs";
 import { Session } from "./session.mjs";
-import { LARGEST, Tools } from "./tools.mjs";
+import { LARGEST, sizeAt, Tools } from "./tools.mjs";
 import { View } from "./view.mjs";
 
 /** @typedef {import("./tools.mjs").Choice} Choice @typedef {import("./tools.mjs").Tool} Tool */
@@ -99,7 +99,7 @@ export class LabelEditor {
       backgroundOnly: this.button("over", t("Paint over the background only (O)"), "backgroundOnly"),
     };
     this.size = slider(t("Brush size"), { min: 0, max: 100 }, (value) => {
-      chosen.size = Math.round(LARGEST ** (value / 100)); // as fine for small brushes as for large ones
+      chosen.size = sizeAt(value);
       this.showChoice();
     });
     this.opacity = slider(t("Opacity"), { min: 10, max: 100, step: 5 }, (value) => {
@@ -299,6 +299,7 @@ export class LabelEditor {
     event.stopPropagation(); // keys mean nothing to the canvas meanwhile
     const target = /** @type {HTMLElement} */ (event.target);
     const typing = target instanceof HTMLInputElement && target.type === "text";
+    if (event.isComposing) return; // of a Korean or Chinese word
     if (typing && event.key === "Escape") this.view.element.focus({ preventScroll: true });
     if (typing && !(event.key.toLowerCase() === "s" && (event.ctrlKey || event.metaKey))) return;
     const meaning = meaningOf(event);
@@ -388,7 +389,8 @@ export class LabelEditor {
     this.hint.textContent = toolWords(chosen.tool)[1];
     this.palette.show(chosen.tool === "eraser" ? 0 : chosen.label);
     this.view.setOverlay(chosen.shown, chosen.opacity);
-    this.size.show((100 * Math.log(chosen.size)) / Math.log(LARGEST), t("{size} px", { size: chosen.size }));
+    const place = Number(this.size.input.value); // several mean one small brush; it stays, so that arrow keys get on
+    this.size.show(sizeAt(place) === chosen.size ? place : (100 * Math.log(chosen.size)) / Math.log(LARGEST), t("{size} px", { size: chosen.size }));
     this.opacity.show(chosen.opacity * 100, `${Math.round(chosen.opacity * 100)} %`);
     for (const what of /** @type {const} */ (["brightness", "contrast"])) this.light[what].show(chosen[what]);
     this.view.setLight(chosen.brightness, chosen.contrast);

@@ -21,7 +21,7 @@ export class PictureList {
     this.filter = html("select", { "aria-label": t("Pictures in the list"), onchange: () => this.refilter() });
     for (const [value, text] of Object.entries(filters())) this.filter.append(html("option", { value }, text));
     this.search = html("input", { type: "text", "aria-label": t("Part of a name"), placeholder: t("part of a name"), spellcheck: "false", class: "visionsmith-label-search", oninput: () => this.refilter() });
-    this.search.addEventListener("keydown", (event) => event.key === "Enter" && this.openFirst());
+    this.search.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && this.openFirst());
     this.list = html("ul", { role: "listbox", tabindex: 0, "aria-label": t("Pictures"), onkeydown: (/** @type {KeyboardEvent} */ event) => this.onKey(event) });
     this.element = html("nav", { class: "visionsmith-label-pictures", "aria-label": t("Pictures") }, html("div", { class: "visionsmith-label-heading" }, this.filter, this.count), this.search, this.list);
     /** @type {Listed[]} */
@@ -43,7 +43,13 @@ export class PictureList {
     });
     this.list.replaceChildren(...this.items);
     pictures.forEach((_, index) => this.mark(index));
+    this.countLabelled();
     this.refilter();
+  }
+
+  countLabelled() {
+    const done = this.pictures.filter((one) => one.labelled).length;
+    this.count.textContent = t("{some} of {all} labelled", { some: done, all: this.pictures.length });
   }
 
   /** Show which picture is open, and whether it is changed. @param {number} index @param {boolean} changed */
@@ -53,6 +59,7 @@ export class PictureList {
     if (before !== index && this.items[before]) this.mark(before);
     if (!this.items[index]) return;
     this.mark(index);
+    this.countLabelled();
     if (before === index) return;
     this.list.setAttribute("aria-activedescendant", this.items[index].id);
     this.items[index].hidden = false;
@@ -70,8 +77,6 @@ export class PictureList {
       item.dataset.state = state;
       sign.textContent = { shared: "⚠", changed: "✎", labelled: "●", unlabelled: "○" }[state];
       words.textContent = `, ${{ shared: t("shares its mask with another picture"), changed: t("changed"), labelled: t("labelled"), unlabelled: t("unlabelled") }[state]}`;
-      const done = this.pictures.filter((one) => one.labelled).length;
-      this.count.textContent = t("{some} of {all} labelled", { some: done, all: this.pictures.length });
     }
     const selected = String(index === this.open);
     if (item.getAttribute("aria-selected") !== selected) item.setAttribute("aria-selected", selected);

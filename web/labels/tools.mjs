@@ -22,6 +22,9 @@ const FASTEST = 0.4; // how much one turn of the wheel zooms at most, as a logar
 const CLOSES = 10; // pixels of the screen around the first corner, where a click closes the polygon
 const MOVES = 6; // and around any corner, where it is dragged
 
+/** The brush at a place of its slider, 0 to 100: as fine for small ones as for large ones. @param {number} place */
+export const sizeAt = (place) => Math.round(LARGEST ** (place / 100));
+
 /** @param {string} name @param {Record<string, string | number>} [attributes] */
 const ringed = (name, attributes) => [
   svg(name, { ...attributes, fill: "none", stroke: "#000", "stroke-width": 3 }),

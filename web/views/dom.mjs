@@ -98,3 +98,19 @@ export function percent(share) {
   const shown = value > 99 ? 100 - Number((100 - value).toPrecision(2)) : Number(value.toPrecision(3));
   return `${Number(shown.toFixed(7))} %`;
 }
+
+/** Put text where paste finds it, also where the page is not served securely. @param {string} text @param {HTMLElement} near */
+export async function copy(text, near) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = html("textarea", { class: "visionsmith-announcer", "aria-hidden": "true" });
+    area.value = text;
+    near.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    return done;
+  }
+}

@@ -1,6 +1,6 @@
 /** The table of an experiment: sorted by any column, the best marked, copied as Markdown. */
 import { spoken, t } from "../words/text.mjs";
-import { button, html } from "./dom.mjs";
+import { button, copy, html } from "./dom.mjs";
 
 /**
  * @typedef {{text: string, value: string | number | null, best: boolean}} Cell
@@ -30,22 +30,6 @@ export function markdown(head, rows) {
   const rule = numeric.map((right) => (right ? "--:" : "---"));
   const body = rows.map((row) => line(row.map(({ text, best }) => (best ? `**${clean(text)}**` : clean(text)))));
   return `${[line(head.map(clean)), line(rule), ...body].join("\n")}\n`;
-}
-
-/** Put text where paste finds it, also where the page is not served securely. @param {string} text @param {HTMLElement} near */
-async function copy(text, near) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = html("textarea", { class: "visionsmith-announcer", "aria-hidden": "true" });
-    area.value = text;
-    near.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    return done;
-  }
 }
 
 export class ResultsView {

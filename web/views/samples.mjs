@@ -76,7 +76,7 @@ export class SamplesView {
     this.kind = "";
     this.start = 0;
     this.makeTools();
-    this.close();
+    this.showGrid();
     this.draw();
   }
 
@@ -111,7 +111,7 @@ export class SamplesView {
     Object.assign(this, { split, kind, start: 0 });
     this.makeTools();
     this.tools.querySelectorAll("select")[had]?.focus();
-    this.close();
+    this.showGrid();
     this.draw();
   }
 
@@ -155,7 +155,10 @@ export class SamplesView {
     }
     const { clientWidth, clientHeight } = this.place;
     const { columns, count } = fitting(clientWidth, clientHeight);
-    if (!clientWidth) return; // not seen; it is drawn when it has a size
+    if (!clientWidth) {
+      this.perPage = 0; // not seen; it is drawn when it has a size
+      return;
+    }
     this.columns = columns;
     this.perPage = count;
     const drawing = (this.drawing = {});
@@ -213,14 +216,18 @@ export class SamplesView {
     if (number >= 0 && number < this.count) this.open(number);
   }
 
+  showGrid() {
+    this.large.element.hidden = true;
+    this.grid.hidden = false;
+  }
+
   /** Back to all of the page, with the keyboard where it was. */
   close() {
     if (this.large.element.hidden) return;
     const inside = this.large.element.contains(document.activeElement);
-    this.large.element.hidden = true;
-    this.grid.hidden = false;
+    this.showGrid();
     const number = this.number ?? 0;
-    const page = this.perPage;
+    const page = this.perPage || 1;
     this.start = page * Math.floor(number / page);
     this.draw().then(() => {
       const tile = /** @type {HTMLElement | undefined} */ (this.grid.children[number - this.start]);
