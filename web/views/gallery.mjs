@@ -80,7 +80,7 @@ export class GalleryView {
       Home: () => this.go(0),
       End: () => this.go(this.gallery.items.length - 1),
     });
-    onKeys(this.element, Object.fromEntries(Object.entries(KEYS).map(([layer, key]) => [key, () => this.toggles.get(layer)?.click()])));
+    onKeys(this.element, Object.fromEntries(Object.entries(KEYS).map(([layer, key]) => [key, () => this.toggles.has(layer) && this.toggles.get(layer)?.click()])));
   }
 
   /** @param {Gallery[]} galleries */
