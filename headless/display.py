@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -49,6 +51,32 @@ class TerminalDisplay:
         )
         if len(lines) > 1:
             self.console.print(_plain("\n".join(f"    {line}" for line in lines)))
+
+
+def training_line(told: dict[str, Any]) -> str:
+    """How a training goes, in one line, from what is told to the canvas, which has words of its own (web/chart/words.mjs)."""
+    from ..nodes.support.charts import clock
+
+    state, of = told["state"], f"step {told.get('step', 0):,} of {told.get('steps', 0):,}"
+    best = f" · best epoch {told['best']}" if told.get("best") else ""
+    match state:
+        case "running" | "validating" | "sampling":
+            speed, left = told.get("speed"), told.get("left")
+            parts = [f"epoch {told['epoch']:,} of {told['epochs']:,}"]
+            parts += [f"{speed:,.0f} samples/s" if speed >= 10 else f"{speed:.2g} samples/s"] if speed else []
+            parts += [f"{clock(left)} left"] if left is not None else []
+            words = " · ".join(parts if state == "running" else [state, *parts])
+        case "preparing":
+            words = f"preparing, {of.removeprefix('step ')}" if told.get("steps", 0) > 1 else "preparing"
+        case "stopping":
+            words = "stopping after this step, to go on with the best weights"
+        case "done" | "stopped early":
+            words = f"{state}{best} of {told['epochs']:,}" if best else f"{state} · {of}"
+        case "cancelled" | "failed" | "interrupted":
+            words = f"{state} at {of} · queue it again to go on"
+        case _:
+            words = f"{state} at {of}{best}"
+    return f"{words} · loss {told['points'][-1][1]:.4f}" if told.get("points") else words
 
 
 def _plain(text: str) -> str:

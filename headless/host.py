@@ -44,10 +44,12 @@ class HeadlessHost:
             raise KeyboardInterrupt
 
     def send(self, event: str, data: dict[str, Any]) -> None:
-        """Nobody listens to events here; what one says in words is shown, with the last training loss."""
-        if line := data.get("line"):
-            loss = data["points"][-1][1] if data.get("points") else None
-            self.display.text(data["node"], line if loss is None else f"{line} · loss {loss:.4f}")
+        """Nobody listens to events here; how a training goes is shown in words, with the last training loss."""
+        from ..nodes.support.live import EVENT
+        from .display import training_line
+
+        if event == EVENT:
+            self.display.text(data["node"], training_line(data))
 
     def serve(self, path: str, handler: Any) -> None:
         """Nobody asks for routes here."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -246,3 +247,30 @@ def test_the_version_is_that_of_the_project(capsys):
 
     told = capsys.readouterr().out.split()
     assert told[0] == "visionsmith" and f'version = "{told[1]}"' in (REPOSITORY / "pyproject.toml").read_text()
+
+
+def test_how_a_training_goes_is_said_in_words():
+    from visionsmith.headless.host import HeadlessHost
+    from visionsmith.nodes.support.live import EVENT
+
+    said = []
+    told = {
+        "node": "5",
+        "state": "running",
+        "step": 12,
+        "steps": 40,
+        "epoch": 2,
+        "epochs": 9,
+        "speed": 1234.0,
+        "left": 75,
+    }
+    host = HeadlessHost({}, SimpleNamespace(text=lambda node_id, text: said.append(text)))
+    host.send(EVENT, {**told, "points": [[12, 0.25, None, None, None]]})
+    host.send(EVENT, {**told, "state": "done", "best": 7, "points": []})
+    host.send(EVENT, {**told, "state": "cancelled", "points": []})
+    host.send("something else", {})
+    assert said == [
+        "epoch 2 of 9 · 1,234 samples/s · 1:15 left · loss 0.2500",
+        "done · best epoch 7 of 9",
+        "cancelled at step 12 of 40 · queue it again to go on",
+    ]
