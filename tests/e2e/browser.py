@@ -54,6 +54,16 @@ def front_end(url: str, needs: str = "VisionsmithTrain") -> Iterator[Page]:
         browser.close()
 
 
+@contextmanager
+def rendered(server, renderer: str, needs: str) -> Iterator[Page]:
+    """A page of `front_end` without the minimap, which draws nodes by "canvas" or by "vue"; `page.renderer` says which."""
+    server.post("/api/settings", {"Comfy.VueNodes.Enabled": renderer == "vue", "Comfy.Minimap.Visible": False})
+    with front_end(server.url, needs=needs) as page:
+        page.renderer = renderer
+        yield page
+    server.post("/api/settings", {"Comfy.VueNodes.Enabled": False})
+
+
 def _note(page: Page, message) -> None:
     """Errors and warnings that come from our own files."""
     if message.type in ("error", "warning") and "visionsmith" in (message.text + str(message.location)).lower():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from . import comfy
-from .browser import CHROMIUM, eventually, front_end, run
+from .browser import CHROMIUM, eventually, rendered, run
 from .label_editor import (
     CLASSES,
     FOLDER,
@@ -37,12 +37,8 @@ def folder(server):
 
 @pytest.fixture(scope="module")
 def page(request, server):
-    renderer = getattr(request, "param", "canvas")
-    server.post("/api/settings", {"Comfy.VueNodes.Enabled": renderer == "vue", "Comfy.Minimap.Visible": False})
-    with front_end(server.url, needs="VisionsmithLabelPictures") as page:
-        page.renderer = renderer
+    with rendered(server, getattr(request, "param", "canvas"), needs="VisionsmithLabelPictures") as page:
         yield page
-    server.post("/api/settings", {"Comfy.VueNodes.Enabled": False})
 
 
 def test_draw_save_and_open_again(page, folder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .browser import CHROMIUM, eventually, front_end, set_widgets
+from .browser import CHROMIUM, eventually, rendered, set_widgets
 from .label_editor import (
     CLASSES,
     FOLDER,
@@ -37,9 +37,7 @@ def folder(server):
 
 @pytest.fixture(scope="module")
 def page(server):
-    server.post("/api/settings", {"Comfy.VueNodes.Enabled": False, "Comfy.Minimap.Visible": False})
-    with front_end(server.url, needs="VisionsmithLabelPictures") as page:
-        page.renderer = "canvas"
+    with rendered(server, "canvas", needs="VisionsmithLabelPictures") as page:
         yield page
 
 
